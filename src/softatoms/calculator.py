@@ -1,0 +1,140 @@
+"""ASE calculator for a potential and a soft structure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+import torch
+from ase import Atoms
+from ase.calculators.calculator import Calculator, all_changes
+from ase.stress import full_3x3_to_voigt_6_stress
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from . import units
+from .conversion import dominant_numbers
+from .errors import OptionError
+from .evaluation import BatchEvaluator, Evaluation, check_device, check_dtype
+from .graph import Batch, check_coupling
+from .neighbours import SkinnedList
+from .potentials.base import Potential
+from .runtime import keep_freed_memory
+from .structure import SoftAtoms
+
+
+class SoftCalculator(Calculator):
+    """Energy, forces and stress of a soft structure for ASE's optimisers and dynamics.
+
+    Positions, cell and periodicity are those of the ``Atoms`` it is attached to, candidates and
+    weights those of ``soft``. ``results`` also holds ``energies`` (of sites) and
+    ``weight_gradient``.
+
+    Args:
+        potential: The energy function.
+        soft: The structure whose weights to use.
+        coupling: ``mean_field`` or ``replica``.
+        dtype: Precision of the potential, ``float32`` or ``float64``.
+        device: Where to compute.
+        skin: Margin of the neighbour list in Å; 0 searches at every call.
+    """
+
+    implemented_properties: ClassVar[list[str]] = [
+        "energy",
+        "free_energy",
+        "energies",
+        "forces",
+        "stress",
+    ]
+
+    def __init__(
+        self,
+        potential: Potential,
+        soft: SoftAtoms,
+        *,
+        coupling: str = "mean_field",
+        dtype: str = "float64",
+        device: str = "cpu",
+        skin: float = 0.5,
+    ) -> None:
+        super().__init__()
+        if not skin >= 0:
+            raise OptionError(f"skin must be at least 0 Å, got {skin!r}")
+        self._soft = soft
+        self._numbers = dominant_numbers(soft)
+        target = check_device(device)
+        if target.type == "cpu":
+            keep_freed_memory()
+        batch = Batch([soft], target)
+        self._evaluator = BatchEvaluator(
+            potential, batch, check_coupling(coupling), check_dtype(dtype)
+        )
+        self._list = SkinnedList(self._evaluator.potential.cutoff, skin)
+
+    @property
+    def soft(self) -> SoftAtoms:
+        """The structure whose weights are used; its positions are those it was made with."""
+        return self._soft
+
+    @property
+    def neighbour_rebuilds(self) -> int:
+        """How often the neighbour list was searched anew."""
+        return self._list.rebuilds
+
+    def set_weights(self, theta: ArrayLike | Tensor) -> None:
+        """Change the weights θ; the next call computes anew."""
+        self._soft = self._soft.with_weights(theta)
+        self.reset()
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: Sequence[str] | None = None,
+        system_changes: Sequence[str] = tuple(all_changes),
+    ) -> None:
+        """Compute energy, forces, weight gradient and, where the cell has a volume, stress."""
+        super().calculate(atoms, properties, system_changes)
+        has_volume = abs(np.linalg.det(self.atoms.cell.array)) > 1e-12
+        wanted = {"forces", "weight_gradient"} | ({"stress"} if has_volume else set())
+        out = self._evaluate(self.atoms, frozenset(wanted))
+        energy = float(out.energy)
+        self.results = {
+            "energy": energy,
+            "free_energy": energy,
+            "energies": out.site_energies.cpu().numpy(),
+        }
+        if out.forces is not None and out.weight_gradient is not None:
+            self.results["forces"] = out.forces.cpu().numpy()
+            self.results["weight_gradient"] = out.weight_gradient.cpu().numpy()
+        if out.stress is not None:
+            self.results["stress"] = full_3x3_to_voigt_6_stress(out.stress.cpu().numpy())
+
+    def heat_flux(self, atoms: Atoms) -> NDArray[np.float64]:
+        """Heat flux in eV Å/fs, shape (3,), from the positions and momenta of ``atoms``."""
+        velocities = torch.from_numpy(units.velocity_from_ase(atoms.get_velocities()))
+        flux = self._evaluate(atoms, frozenset({"heat_flux"}), velocities).heat_flux
+        return np.zeros(3) if flux is None else flux.cpu().numpy()
+
+    def _evaluate(
+        self, atoms: Atoms, wanted: frozenset[str], velocities: Tensor | None = None
+    ) -> Evaluation:
+        if not np.array_equal(atoms.numbers, self._numbers):
+            raise OptionError(
+                f"the atoms ({atoms.get_chemical_formula()}, {len(atoms)} sites) are not those of "
+                f"the soft structure ({len(self._soft)} sites): attach the calculator to "
+                "soft.to_ase(), or make a new one"
+            )
+        cell = np.array(atoms.cell)
+        device = self._evaluator.batch.device
+        positions = atoms.get_positions()
+        return self._evaluator.evaluate(
+            positions=torch.from_numpy(positions).to(device),
+            cells=torch.from_numpy(cell).unsqueeze(0).to(device),
+            theta=self._soft.weights.to(device),
+            pairs=[self._list.pairs(positions, cell, np.array(atoms.pbc))],
+            wanted=wanted,
+            velocities=None if velocities is None else velocities.to(device),
+        )[0]
+
+

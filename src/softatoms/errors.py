@@ -1,0 +1,30 @@
+"""The exceptions a user of softatoms meets, and the hint they carry."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class SoftatomsError(ValueError):
+    """Base of every error raised for bad input."""
+
+
+class StructureError(SoftatomsError):
+    """A structure, or a request to change one, makes no physical or formal sense."""
+
+
+class OptionError(SoftatomsError):
+    """An option, a property or a name that does not exist or has an unusable value."""
+
+
+class CheckpointError(SoftatomsError):
+    """A saved potential that is missing, damaged or of another format."""
+
+
+def suggest(given: str, known: Iterable[str]) -> str:
+    """Say which names exist and, when one is close to ``given``, which was probably meant."""
+    names = sorted(known)
+    close = difflib.get_close_matches(given, names, n=1, cutoff=0.6)
+    hint = f"did you mean '{close[0]}'? " if close else ""
+    return f"{hint}known: {', '.join(names)}"

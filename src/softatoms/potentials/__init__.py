@@ -1,0 +1,1 @@
+"""Energy functions of weighted graphs."""

@@ -1,0 +1,178 @@
+"""The contract that every potential fulfils.
+
+A potential turns a graph of weighted nodes into one energy per node. It must
+
+- collect everything about neighbours through :func:`softatoms.gather.gather`;
+- be smooth where an edge appears at the cutoff and where a factor goes to 0;
+- carry the edge factors into whatever else counts neighbours, such as a normalisation.
+
+Weights of nodes, gradients, batches and the heat flux are then taken care of outside.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from ase.data import chemical_symbols
+from torch import Tensor, nn
+
+from ..errors import OptionError
+from ..graph import Graph
+from ..structure import atomic_number
+
+N_ELEMENTS = len(chemical_symbols)
+
+
+class Potential(nn.Module, ABC):
+    """An energy per node of a graph.
+
+    Attributes:
+        name: Name in the registry.
+        cutoff: Radius in Å beyond which sites do not see each other.
+        n_layers: Number of gathers one after the other: information travels n_layers × cutoff.
+        species: Chemical symbols it covers; empty if it treats all elements alike.
+        isolated_energies: Energy of an isolated atom of each species in eV, always float64, shape
+            (len(species),) or (1,).
+        has_forward_mode: Whether all its operations support forward-mode differentiation; the
+            heat flux takes a slower route if not.
+        options: The options it was built with, enough to build it again.
+    """
+
+    name: str
+    cutoff: float
+    n_layers: int
+    has_forward_mode: bool = True
+    isolated_energies: Tensor
+    _species_of_number: Tensor
+
+    def __init__(
+        self,
+        *,
+        cutoff: float,
+        species: Sequence[str] = (),
+        isolated_energies: Mapping[str, float] | None = None,
+        options: Mapping[str, Any],
+    ) -> None:
+        super().__init__()
+        self.cutoff = check_positive(cutoff, "cutoff")
+        self.species = tuple(species)
+        self.options = dict(options)
+        lookup = torch.full((N_ELEMENTS,), -1 if self.species else 0, dtype=torch.int64)
+        for index, symbol in enumerate(self.species):
+            number = atomic_number(symbol)
+            if lookup[number] != -1:
+                raise OptionError(f"element {symbol} is named twice")
+            lookup[number] = index
+        self.register_buffer("_species_of_number", lookup, persistent=False)
+        energies = torch.zeros(max(1, len(self.species)), dtype=torch.float64)
+        for symbol, energy in (isolated_energies or {}).items():
+            if symbol not in self.species:
+                raise OptionError(
+                    f"isolated_energies names {symbol}, but the potential covers "
+                    f"{', '.join(self.species) or 'all elements alike'}"
+                )
+            energies[self.species.index(symbol)] = float(energy)
+        self.register_buffer("isolated_energies", energies)
+        self._casts: dict[tuple[torch.dtype, torch.device], Potential] = {}
+
+    @abstractmethod
+    def interaction(self, graph: Graph) -> Tensor:
+        """Energy of every node beyond that of the isolated atom, shape (n_nodes,), in eV.
+
+        It must vanish for a node without edges.
+        """
+
+    def forward(self, graph: Graph) -> Tensor:
+        """Energy of every node in eV, shape (n_nodes,), float64."""
+        isolated = self.isolated_energies.index_select(0, self.species_index(graph.numbers))
+        return isolated + self.interaction(graph).to(torch.float64)
+
+    def species_index(self, numbers: Tensor) -> Tensor:
+        """Position in :attr:`species` of each atomic number."""
+        return self._species_of_number.index_select(0, numbers)
+
+    def check_covers(self, numbers: Tensor) -> None:
+        """Raise if some element is unknown to the potential.
+
+        Raises:
+            OptionError: Naming the elements.
+        """
+        index = self.species_index(numbers)
+        if bool((index < 0).any()):
+            missing = sorted({chemical_symbols[int(number)] for number in numbers[index < 0]})
+            raise OptionError(
+                f"the {self.name} potential does not cover {', '.join(missing)}; "
+                f"it covers {', '.join(self.species)}"
+            )
+
+    def cast(self, dtype: torch.dtype, device: torch.device) -> Potential:
+        """This potential in another precision or on another device, with its present parameters.
+
+        A converted copy is kept, and its values are refreshed at every call.
+        """
+        tensors = [t for t in (*self.parameters(), *self.buffers()) if t.is_floating_point()]
+        if all(t.device == device for t in self.buffers()) and all(
+            t.dtype == dtype for t in tensors if t is not self.isolated_energies
+        ):
+            return self
+        if (dtype, device) not in self._casts:
+            duplicate = copy.deepcopy(self)
+            self._casts[(dtype, device)] = duplicate.to(dtype=dtype, device=device)
+        converted = self._casts[(dtype, device)]
+        target = [t for t in (*converted.parameters(), *converted.buffers()) if t.is_floating_point()]
+        with torch.no_grad():
+            for new, old in zip(target, tensors, strict=True):
+                new.copy_(old)
+        return converted
+
+    def sha256(self) -> str:
+        """Fingerprint of everything that determines the energies."""
+        digest = hashlib.sha256(repr((self.name, sorted(self.options.items()))).encode())
+        for key, tensor in sorted(self.state_dict().items()):
+            digest.update(key.encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Potential:
+        duplicate = self.__class__.__new__(self.__class__)
+        memo[id(self)] = duplicate
+        state = {key: value for key, value in self.__dict__.items() if key != "_casts"}
+        duplicate.__dict__.update(copy.deepcopy(state, memo))
+        duplicate._casts = {}
+        return duplicate
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Potential:
+        # Isolated-atom energies are large; rounding them to float32 would cost meV per atom.
+        exact = self.isolated_energies
+        super()._apply(fn, recurse)
+        self.isolated_energies = exact.to(self.isolated_energies.device)
+        return self
+
+
+def check_positive(value: float, name: str) -> float:
+    """Return ``value`` as a float if it is a positive number.
+
+    Raises:
+        OptionError: Naming the option.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+        raise OptionError(f"{name} must be a positive number, got {value!r}")
+    return float(value)
+
+
+def check_elements(elements: Sequence[str]) -> tuple[str, ...]:
+    """Return the chemical symbols as a tuple if there is at least one and all are known.
+
+    Raises:
+        OptionError: If it is not a list of symbols.
+    """
+    if isinstance(elements, str) or not elements:
+        raise OptionError(f"elements must be a list of chemical symbols, got {elements!r}")
+    for symbol in elements:
+        atomic_number(symbol)
+    return tuple(elements)

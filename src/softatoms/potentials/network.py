@@ -1,0 +1,95 @@
+"""What the trainable potentials have in common: options, embedding, readout and reference."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import OptionError
+from ..graph import Graph
+from .base import Potential, check_elements, check_positive
+from .radial import RadialBasis, perceptron
+
+
+class NetworkPotential(Potential):
+    """A message-passing network with species embedding and an energy readout per node.
+
+    The readout of the same network at an isolated atom is subtracted, so an isolated atom has
+    exactly its isolated-atom energy whatever the network has learned.
+
+    Args:
+        elements: Chemical symbols the network shall know.
+        cutoff: Radius in Å.
+        n_features: Number of features per node.
+        n_layers: Number of message-passing layers.
+        n_radial: Number of radial functions.
+        typical_neighbours: A constant number of neighbours for which messages are scaled to order
+            1. The actual number of neighbours must not be used: it would count ghosts.
+        isolated_energies: Energy of an isolated atom of each element in eV; 0 if not given.
+        seed: Seed of the initial parameters.
+    """
+
+    def __init__(
+        self,
+        *,
+        elements: Sequence[str],
+        cutoff: float = 5.0,
+        n_features: int = 64,
+        n_layers: int = 3,
+        n_radial: int = 12,
+        typical_neighbours: float = 30.0,
+        isolated_energies: Mapping[str, float] | None = None,
+        seed: int = 0,
+    ) -> None:
+        species = check_elements(elements)
+        counts = {"n_features": n_features, "n_layers": n_layers, "n_radial": n_radial}
+        for option, value in counts.items():
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise OptionError(f"{option} must be a whole number of at least 1, got {value!r}")
+        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+            raise OptionError(f"seed must be a whole number of at least 0, got {seed!r}")
+        options: dict[str, Any] = {
+            "elements": list(species),
+            "cutoff": check_positive(cutoff, "cutoff"),
+            **counts,
+            "typical_neighbours": check_positive(typical_neighbours, "typical_neighbours"),
+            "seed": seed,
+        }
+        super().__init__(
+            cutoff=cutoff, species=species, isolated_energies=isolated_energies, options=options
+        )
+        self.n_layers = n_layers
+        self.message_scale = float(typical_neighbours) ** -0.5
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.embedding = nn.Embedding(len(species), n_features)
+            self.radial = RadialBasis(n_radial, self.cutoff)
+            self.readout = perceptron(n_features, n_features // 2 + 1, 1)
+            self.build_layers(n_features, n_radial)
+        # Random parameters are drawn in float32: rounding a fresh network to it changes nothing.
+        self.to(torch.float64)
+
+    @abstractmethod
+    def build_layers(self, n_features: int, n_radial: int) -> None:
+        """Create the message-passing layers."""
+
+    @abstractmethod
+    def scalar_features(self, graph: Graph, embedded: Tensor) -> Tensor:
+        """Invariant features of every node after all layers, shape (n_nodes, n_features)."""
+
+    def interaction(self, graph: Graph) -> Tensor:
+        """See :meth:`Potential.interaction`."""
+        index = self.species_index(graph.numbers)
+        energies = self._readout(graph, index)
+        kinds = torch.arange(len(self.species), device=index.device)
+        lone_numbers = torch.zeros_like(kinds)
+        alone = Graph.of_isolated_atoms(lone_numbers, like=graph.edges.vectors)
+        return energies - self._readout(alone, kinds).index_select(0, index)
+
+    def _readout(self, graph: Graph, index: Tensor) -> Tensor:
+        features: Tensor = self.readout(self.scalar_features(graph, self.embedding(index)))
+        return features.squeeze(1)

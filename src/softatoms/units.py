@@ -1,0 +1,51 @@
+"""The only place with conversion factors.
+
+softatoms works in eV, Å, fs, K and amu; velocities are in Å/fs, stresses in eV/Å³. ASE keeps the
+same units except for time, where it uses Å·√(amu/eV). The constants are ASE's, so that a kinetic
+energy computed here and one computed by ASE from the same atoms agree to the last digit.
+"""
+
+from __future__ import annotations
+
+import math
+
+import ase.units
+
+ASE_TIME_PER_FS: float = float(ase.units.fs)
+"""One femtosecond in ASE's unit of time."""
+
+FS_PER_ASE_TIME: float = 1.0 / ASE_TIME_PER_FS
+"""ASE's unit of time in fs (about 10.18)."""
+
+EV_PER_AMU_ANG2_FS2: float = FS_PER_ASE_TIME**2
+"""Energy of m·v² with m in amu and v in Å/fs, in eV (about 103.64)."""
+
+BOLTZMANN_EV_PER_K: float = float(ase.units.kB)
+
+HBAR_EV_FS: float = float(ase.units._hbar / ase.units._e * 1e15)
+
+GPA_PER_EV_ANG3: float = 1.0 / float(ase.units.GPa)
+"""Pressure of 1 eV/Å³ in GPa (about 160.2)."""
+
+
+def velocity_from_ase(velocity):  # type: ignore[no-untyped-def]
+    """Convert a velocity from ASE's unit to Å/fs."""
+    return velocity * ASE_TIME_PER_FS
+
+
+def velocity_to_ase(velocity):  # type: ignore[no-untyped-def]
+    """Convert a velocity from Å/fs to ASE's unit."""
+    return velocity * FS_PER_ASE_TIME
+
+
+def angular_frequency_per_fs(stiffness: float, mass: float) -> float:
+    """Angular frequency of a harmonic oscillator.
+
+    Args:
+        stiffness: Spring constant in eV/Å².
+        mass: Mass in amu.
+
+    Returns:
+        √(k/m) in rad/fs.
+    """
+    return math.sqrt(stiffness / (mass * EV_PER_AMU_ANG2_FS2))
