@@ -6,7 +6,7 @@ CONSTRAINTS := envs/constraints.txt
 # Override on a CUDA machine or for another build of torch, e.g. TORCH="torch==2.13.0 --index-url ...".
 TORCH ?= torch
 
-.PHONY: env test lint format bench clean
+.PHONY: env test lint format bench gpu-check clean
 
 env: $(VENV)/.installed
 
@@ -31,6 +31,10 @@ format: env
 
 bench: env
 	$(BIN)/python benchmarks/scaling.py
+
+# On a machine with a GPU and an environment of its own, e.g. `make gpu-check BIN=/usr/bin`.
+gpu-check:
+	PYTHONPATH=src $(BIN)/python3 benchmarks/gpu_check.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist src/*.egg-info
