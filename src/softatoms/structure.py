@@ -1,16 +1,18 @@
 """Soft structures: sites with continuous identity and continuous existence.
 
-A *plain* site holds one species with weight 1. A *soft* site holds one or several candidate species,
-each with a weight in [0, 1]; what is missing from a sum of 1 is vacancy. Sites that are *tied* share
-their weights. A *group* is one set of tied sites; an untied soft site is a group of its own. The
-free parameters θ are the weights of all groups, one after the other.
+A *plain* site holds one species with weight 1. A *soft* site holds one or several candidate
+species, each with a weight in [0, 1]; what is missing from a sum of 1 is vacancy. Sites that are
+*tied* share their weights. A *group* is one set of tied sites; an untied soft site is a group of
+its own. The free parameters θ are the weights of all groups, one after the other.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,17 +22,17 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from .errors import StructureError
-from .neighbours import complete_cell, neighbour_pairs, pair_vectors
+from .neighbours import neighbour_pairs, pair_vectors
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from ase import Atoms
-    from pymatgen.core import Structure
+    from pymatgen.core.structure import Structure
 
 WEIGHT_TOLERANCE = 1e-4
-"""How far a weight may lie outside [0, 1], or a sum above 1: occupancies in files are rounded to four
-decimals, and finite-difference steps leave the simplex by their own size."""
+"""How far a weight may lie outside [0, 1], or a sum above 1: occupancies in files are rounded to
+four decimals, and finite-difference steps leave the simplex by their own size."""
 
 COINCIDENCE_DISTANCE = 0.1
 """Two sites closer than this (Å) lie on top of each other."""
@@ -133,7 +135,8 @@ class SoftAtoms:
         groups: The weight groups.
         site_group: Group of each site, shape (n_sites,); -1 for a plain site.
         site_number: Atomic number of each plain site, 0 at soft sites, shape (n_sites,).
-        site_mass: Mass of each plain site in amu, nan at soft sites, shape (n_sites,).
+        site_mass: Mass of each site in amu, shape (n_sites,); nan at soft sites whose candidates
+            have the mean masses of their elements.
     """
 
     def __init__(
@@ -230,7 +233,7 @@ class SoftAtoms:
         return from_extxyz(source)
 
     def to_extxyz(self, path: str | Path | None = None) -> str:
-        """Extended-XYZ text with candidates, weights and ties; also written to ``path`` if given."""
+        """Extended-XYZ text with candidates, weights and ties, written to ``path`` if given."""
         from .conversion import to_extxyz
 
         return to_extxyz(self, path)
@@ -288,7 +291,7 @@ class SoftAtoms:
         """Let the one species of some sites exist with weight ``q``.
 
         Args:
-            sites: Site or sites with one candidate each.
+            sites: Site or sites with one candidate each. An isotopic mass is kept.
             q: Existence between 0 and 1.
             tie: Name under which the sites share their existence; they must hold one species.
         """
@@ -309,7 +312,21 @@ class SoftAtoms:
         soft = self
         for symbol, members in species.items():
             soft = soft.with_candidates(members, {symbol: q}, tie=tie)
-        return soft
+        return soft.with_isotopes(np.isin(np.arange(len(self)), chosen), self.site_mass)
+
+    def with_isotopes(self, sites: NDArray[np.bool_], masses: NDArray[np.float64]) -> SoftAtoms:
+        """The same structure with other masses where they differ from an element's mean mass.
+
+        Args:
+            sites: Sites with one candidate whose masses to take over, shape (n_sites,).
+            masses: Masses in amu, shape (n_sites,); nan for the mean mass of the element.
+        """
+        standard = np.ones(len(self))
+        standard[self.node_site] = atomic_masses[self.node_number]
+        changed = sites & np.isfinite(masses) & (masses != standard)
+        if not changed.any():
+            return self
+        return self._copy(site_mass=np.where(changed, masses, self.site_mass))
 
     def with_weights(self, theta: ArrayLike | Tensor) -> SoftAtoms:
         """The same structure with other weights.
@@ -318,7 +335,7 @@ class SoftAtoms:
             theta: New value of :attr:`weights`, shape (n_parameters,).
         """
         given = theta.detach().cpu().numpy() if isinstance(theta, Tensor) else theta
-        values = np.array(given, dtype=np.float64)
+        values = _real_array(given, "weights")
         if values.shape != self.groups.theta.shape:
             raise StructureError(
                 f"weights must have shape {self.groups.theta.shape} "
@@ -328,17 +345,17 @@ class SoftAtoms:
 
     def with_positions(self, positions: ArrayLike, cell: ArrayLike | None = None) -> SoftAtoms:
         """The same structure at other positions (Å) and, if given, in another cell (Å)."""
-        moved = np.array(positions, dtype=np.float64)
+        moved = _real_array(positions, "positions")
         if moved.shape != self.positions.shape:
             raise StructureError(
                 f"positions must have shape {self.positions.shape}, got {moved.shape}"
             )
-        box = self.cell if cell is None else np.array(cell, dtype=np.float64)
+        box = self.cell if cell is None else _real_array(cell, "cell")
         return self._copy(positions=moved, cell=box)
 
     def with_velocities(self, velocities: ArrayLike | None) -> SoftAtoms:
         """The same structure with other velocities (Å/fs, shape (n_sites, 3)) or without any."""
-        moving = None if velocities is None else np.array(velocities, dtype=np.float64)
+        moving = None if velocities is None else _real_array(velocities, "velocities")
         return self._copy(velocities=moving)
 
     def select(
@@ -352,35 +369,45 @@ class SoftAtoms:
         """Only some sites, in this order; copies of one site share its weights.
 
         Args:
-            sites: Indices of the sites; an index may come several times.
+            sites: Indices of the sites, where one may come several times, or a mask of all sites.
             positions: Where to put them (Å), shape (len(sites), 3); where they are, if None.
             cell: Cell to put them into (Å), the same one if None.
             pbc: Its periodicity, the same if None.
         """
-        chosen = np.asarray(sites, dtype=np.int64)
+        chosen = self._existing(sites)
         site_group, kept = _renumbered(self.site_group[chosen])
         groups = self.groups.keep(kept)
         sharing = np.bincount(site_group[site_group != PLAIN], minlength=len(kept))
-        ties = tuple(
-            f"copies-of-{self.labelled_site(int(old))}" if tie is None and n > 1 else tie
-            for tie, n, old in zip(groups.ties, sharing, kept, strict=True)
-        )
+        ties = list(groups.ties)
+        for group, (tie, n, old) in enumerate(zip(groups.ties, sharing, kept, strict=True)):
+            if tie is None and n > 1:
+                ties[group] = f"copies-of-{self.labelled_site(int(old))}"
+                while ties.count(ties[group]) > 1:
+                    ties[group] = f"copies-of-{ties[group]}"
         return self._copy(
-            positions=self.positions[chosen] if positions is None else positions,
-            cell=self.cell if cell is None else cell,
-            pbc=self.pbc if pbc is None else pbc,
+            positions=(
+                self.positions[chosen] if positions is None else _real_array(positions, "positions")
+            ),
+            cell=self.cell if cell is None else _real_array(cell, "cell"),
+            pbc=self.pbc if pbc is None else np.array(pbc, dtype=bool),
             site_number=self.site_number[chosen],
             site_mass=self.site_mass[chosen],
             site_group=site_group,
-            groups=dataclasses.replace(groups, ties=ties),
+            groups=dataclasses.replace(groups, ties=tuple(ties)),
             velocities=None if self.velocities is None else self.velocities[chosen],
         )
 
     def repeat(self, times: Sequence[int]) -> SoftAtoms:
         """Supercell; the copies of a soft site stay tied to it, so the energy is extensive."""
-        counts = np.asarray(times, dtype=np.int64)
-        if counts.shape != (3,) or (counts < 1).any():
+        counts = np.asarray(times)
+        if (
+            counts.shape != (3,)
+            or not np.issubdtype(counts.dtype, np.integer)
+            or (counts < 1).any()
+        ):
             raise StructureError(f"repeat needs three whole numbers of at least 1, got {times}")
+        for axis in np.flatnonzero((counts > 1) & ~self.cell.any(axis=1)):
+            raise StructureError(f"cannot repeat along lattice vector {axis}: it is zero")
         shifts = np.stack(np.meshgrid(*map(np.arange, counts), indexing="ij"), -1).reshape(-1, 3)
         offsets = np.repeat(shifts @ self.cell, len(self), axis=0)
         copies = np.tile(np.arange(len(self)), len(shifts))
@@ -456,8 +483,8 @@ class SoftAtoms:
     def node_mass(self) -> NDArray[np.float64]:
         """Mass of each node in amu, shape (n_nodes,)."""
         masses = self.site_mass[self.node_site]
-        soft = self.node_parameter != PLAIN
-        masses[soft] = atomic_masses[self.groups.numbers[self.node_parameter[soft]]]
+        mean = np.isnan(masses)
+        masses[mean] = atomic_masses[self.node_number[mean]]
         return masses
 
     @cached_property
@@ -471,7 +498,8 @@ class SoftAtoms:
     @cached_property
     def existence(self) -> NDArray[np.float64]:
         """Sum of the weights of each site, shape (n_sites,)."""
-        return np.bincount(self.node_site, weights=self.node_weight, minlength=len(self))
+        sums = np.bincount(self.node_site, weights=self.node_weight, minlength=len(self))
+        return sums.astype(np.float64)
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -486,17 +514,22 @@ class SoftAtoms:
     # Validation
 
     def _site_indices(self, sites: int | Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
+        chosen = self._existing(sites)
+        values, counts = np.unique(chosen, return_counts=True)
+        if (counts > 1).any():
+            raise StructureError(f"site {values[counts > 1][0]} is named twice")
+        return chosen
+
+    def _existing(self, sites: int | Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
         given = np.atleast_1d(np.asarray(sites))
+        if given.dtype == bool and given.shape == (len(self),):
+            given = np.flatnonzero(given)
         if given.ndim != 1 or given.size == 0 or not np.issubdtype(given.dtype, np.integer):
             raise StructureError(f"sites must be one or more whole numbers, got {sites!r}")
         outside = given[(given < -len(self)) | (given >= len(self))]
         if outside.size:
             raise StructureError(f"site {outside[0]} does not exist: there are {len(self)} sites")
-        chosen = given.astype(np.int64) % len(self)
-        values, counts = np.unique(chosen, return_counts=True)
-        if (counts > 1).any():
-            raise StructureError(f"site {values[counts > 1][0]} is named twice")
-        return chosen
+        return given.astype(np.int64) % len(self)
 
     def _checked_candidates(self, weights: Mapping[str, float], where: str) -> dict[str, float]:
         if not isinstance(weights, Mapping):
@@ -508,7 +541,7 @@ class SoftAtoms:
             raise StructureError(f"{where} need at least one candidate")
         for symbol, weight in weights.items():
             atomic_number(symbol)
-            if isinstance(weight, bool) or not isinstance(weight, int | float | np.number):
+            if isinstance(weight, bool) or not isinstance(weight, Real):
                 raise StructureError(f"weight of {symbol} at {where} must be a number: {weight!r}")
         return {symbol: float(weight) for symbol, weight in weights.items()}
 
@@ -553,20 +586,23 @@ class SoftAtoms:
                 raise StructureError(
                     f"velocity of site {np.flatnonzero(~moving)[0]} contains nan or infinite values"
                 )
-        lengths = np.linalg.norm(self.cell, axis=1)
-        if self.pbc.any():
-            if (lengths[self.pbc] == 0).any():
-                axis = np.flatnonzero(self.pbc & (lengths == 0))[0]
-                raise StructureError(f"cell is singular: periodic lattice vector {axis} is zero")
-            full = complete_cell(self.cell)
-            if abs(np.linalg.det(full)) < 1e-8 * np.prod(np.linalg.norm(full, axis=1)):
-                raise StructureError("cell is singular: its lattice vectors are linearly dependent")
-        # A search with a tiny radius would make a grid of tiny boxes; this one is many times faster.
+        massless = ~(self.site_mass > 0) & ~(np.isnan(self.site_mass) & (self.site_group != PLAIN))
+        if massless.any():
+            site = np.flatnonzero(massless)[0]
+            raise StructureError(
+                f"mass of site {site} must be above 0 amu, got {self.site_mass[site]:g}"
+            )
+        # A search with a tiny radius would make a grid of tiny boxes; this one is far faster.
         near = neighbour_pairs(self.positions, self.cell, self.pbc, 10 * COINCIDENCE_DISTANCE)
         vectors = pair_vectors(self.positions, self.cell, near)
         coincident = np.flatnonzero((vectors**2).sum(axis=1) < COINCIDENCE_DISTANCE**2)
         if coincident.size:
             pair = coincident[0]
+            if near.receivers[pair] == near.senders[pair]:
+                raise StructureError(
+                    f"site {near.receivers[pair]} lies on top of its own periodic image "
+                    f"(closer than {COINCIDENCE_DISTANCE} Å): the cell is too small"
+                )
             raise StructureError(
                 f"sites {near.receivers[pair]} and {near.senders[pair]} lie on top of each other "
                 f"(closer than {COINCIDENCE_DISTANCE} Å): a position that may hold several species "
@@ -616,12 +652,31 @@ def _renumbered(
 
 
 def _check_tie_name(tie: str | None) -> None:
-    if tie is not None and (
-        not isinstance(tie, str) or not tie or any(c.isspace() or c in ':,"=' for c in tie)
-    ):
+    if tie is None:
+        return
+    if not isinstance(tie, str) or not tie.isprintable() or not tie or set(tie) & set(" :,\"'="):
         raise StructureError(
             f"tie must be a name without spaces, quotes, ':', ',' or '=', got {tie!r}"
         )
+    if tie == "-" or re.fullmatch(r"site\d+", tie):
+        raise StructureError(
+            f"tie must not be called {tie!r}: '-' and 'site<index>' stand for sites without a tie"
+        )
+
+
+def _real_array(values: ArrayLike, name: str) -> NDArray[np.float64]:
+    """A fresh float64 array.
+
+    Raises:
+        StructureError: If the values are not real numbers in a regular shape.
+    """
+    try:
+        array = np.array(values)
+    except ValueError as error:
+        raise StructureError(f"{name} must be a regular array of numbers: {error}") from None
+    if array.dtype.kind not in "fiu":
+        raise StructureError(f"{name} must be real numbers, got {array.dtype} values")
+    return array.astype(np.float64)
 
 
 def _shorten(sites: Iterable[int]) -> str:
