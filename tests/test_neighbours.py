@@ -227,6 +227,13 @@ class TestSkinnedList:
         assert len(skinned.pairs(positions, 0.85 * cell, pbc).receivers) == 6
         assert skinned.rebuilds == 2
 
+    def test_shrinking_along_one_direction_is_noticed_while_others_grow(self) -> None:
+        skinned = SkinnedList(2.0, 0.2)
+        cell, pbc = 2.3 * np.eye(3), np.ones(3, dtype=bool)
+        assert len(skinned.pairs(np.zeros((1, 3)), cell, pbc).receivers) == 0
+        sheared = cell @ np.diag([0.85, 1.2, 1.0])
+        assert len(skinned.pairs(np.zeros((1, 3)), sheared, pbc).receivers) == 2
+
     def test_a_change_of_periodicity_or_size_is_noticed(self) -> None:
         skinned = SkinnedList(2.0, 0.5)
         cell, positions = 2.2 * np.eye(3), np.zeros((1, 3))
