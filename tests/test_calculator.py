@@ -155,7 +155,8 @@ class TestWithAse:
     def test_relaxation_of_sites_and_cell(self, potential: Potential, soft: sa.SoftAtoms) -> None:
         atoms = attached(potential, soft)
         before = atoms.get_potential_energy()
-        assert BFGS(FrechetCellFilter(atoms), logfile=None).run(fmax=0.005, steps=200)
+        with BFGS(FrechetCellFilter(atoms), logfile=None) as relaxation:
+            assert relaxation.run(fmax=0.005, steps=200)
         assert np.abs(atoms.get_forces()).max() < 0.005
         assert atoms.get_potential_energy() < before - 0.1
         relaxed = soft.with_positions(atoms.positions, atoms.cell.array)
@@ -170,11 +171,11 @@ class TestWithAse:
         spread = np.sqrt(units.kB * 1200.0 / atoms.get_masses())[:, None]
         velocities = spread * np.random.default_rng(2).normal(size=(len(atoms), 3))
         atoms.set_velocities(velocities)
-        run = VelocityVerlet(atoms, timestep=1.0 * units.fs)
         energies = [atoms.get_total_energy()]
-        for _ in range(20):
-            run.run(5)
-            energies.append(atoms.get_total_energy())
+        with VelocityVerlet(atoms, timestep=1.0 * units.fs) as dynamics:
+            for _ in range(20):
+                dynamics.run(5)
+                energies.append(atoms.get_total_energy())
         assert np.ptp(energies) / len(atoms) < 8e-5
         assert 1 < atoms.calc.neighbour_rebuilds < 40
         # The list with a skin holds all that a fresh search finds.
