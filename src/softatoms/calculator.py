@@ -32,7 +32,7 @@ class SoftCalculator(Calculator):
     also holds ``energies`` (of sites) and ``weight_gradient``.
 
     Args:
-        potential: The energy function.
+        potential: The energy function. Make a new calculator after training it further.
         soft: The structure whose weights to use.
         coupling: ``mean_field`` or ``replica``.
         dtype: Precision of the potential, ``float32`` or ``float64``.
