@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from . import units
 from .errors import StructureError
-from .structure import PLAIN, SoftAtoms, atomic_number
+from .structure import SoftAtoms
+from .weight_groups import PLAIN, atomic_number
 
 if TYPE_CHECKING:
     from ase import Atoms
