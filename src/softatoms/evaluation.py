@@ -12,7 +12,8 @@ from torch import Tensor
 from .batch_evaluator import PROPERTIES, BatchEvaluator, Evaluation
 from .errors import OptionError, StructureError, suggest
 from .graph import Batch, check_coupling
-from .neighbours import Pairs, neighbour_pairs
+from .neighbours import Pairs
+from .neighbours_many import neighbour_pairs_of_many
 from .potentials.base import Potential
 from .runtime import keep_freed_memory
 from .structure import SoftAtoms
@@ -109,7 +110,7 @@ def evaluate_batch(
     if target.type == "cpu":
         keep_freed_memory()
     if pairs is None:
-        pairs = [neighbour_pairs(s.positions, s.cell, s.pbc, potential.cutoff) for s in systems]
+        pairs = neighbour_pairs_of_many(systems, potential.cutoff)
     batch = Batch(systems, target)
     moving = _stack_velocities(systems, velocities, target) if "heat_flux" in wanted else None
     if wanted & {"stress", "stress_weight_gradient"}:
