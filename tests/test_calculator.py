@@ -258,3 +258,23 @@ class TestRefusals:
             sa.SoftCalculator(soft, potential)
         with pytest.raises(sa.OptionError, match="SoftAtoms, got Atoms"):
             sa.SoftCalculator(potential, soft.to_ase())
+
+
+def test_masses_of_the_atoms_must_be_those_of_the_structure() -> None:
+    atoms = bulk("Cu", cubic=True)
+    atoms.set_velocities(np.full((4, 3), 0.01))
+    soft = sa.SoftAtoms.from_ase(atoms)
+    calculator = sa.SoftCalculator(sa.load_potential("gupta", elements=["Cu"]), soft)
+    calculator.heat_flux(atoms)
+    atoms.set_masses([63.546, 65.0, 63.546, 63.546])
+    with pytest.raises(sa.OptionError, match=r"mass of site 1 is 65 amu .* and 63\.546"):
+        calculator.heat_flux(atoms)
+
+
+def test_coinciding_atoms_are_no_energy() -> None:
+    atoms = bulk("Cu", cubic=True)
+    potential = sa.load_potential("lj", epsilon=0.1, sigma=2.3)
+    atoms.calc = sa.SoftCalculator(potential, sa.SoftAtoms.from_ase(atoms))
+    atoms.positions[1] = atoms.positions[0]
+    with pytest.raises(sa.StructureError, match="the energy is nan: atoms lie on top"):
+        atoms.get_potential_energy()

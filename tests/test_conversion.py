@@ -264,3 +264,20 @@ class TestExtxyz:
             soft.with_existence([0], 0.5).to_extxyz(path)
         assert path.read_text() == before
         assert [item.name for item in tmp_path.iterdir()] == ["soft.xyz"]
+
+
+class TestLostOccupancies:
+    def test_atoms_of_a_soft_structure_say_that_weights_are_lost(self) -> None:
+        atoms = bulk("Cu", cubic=True)
+        soft = sa.SoftAtoms.from_ase(atoms).with_existence([1], 0.5)
+        with pytest.warns(UserWarning, match="every site becomes plain"):
+            hardened = sa.SoftAtoms.from_ase(soft.to_ase())
+        assert len(hardened.weights) == 0
+
+    def test_partial_occupancies_that_ase_drops_are_refused(self) -> None:
+        atoms = bulk("Cu", cubic=True)
+        atoms.info["occupancy"] = {"0": {"Cu": 0.7, "Au": 0.3}}
+        with pytest.raises(sa.StructureError, match=r"SoftAtoms\.from_pymatgen"):
+            sa.SoftAtoms.from_ase(atoms)
+        atoms.info["occupancy"] = {"0": {"Cu": 1.0}}
+        assert len(sa.SoftAtoms.from_ase(atoms)) == 4

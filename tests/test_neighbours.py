@@ -259,3 +259,19 @@ class TestSkinnedList:
         skinned.pairs(positions, np.diag([5.0, 5.0, 0.0]), pbc)
         found = skinned.pairs(positions, np.diag([5.0, 5.0, 9.0]), pbc)
         assert as_set(found) == brute_force(positions, np.diag([5.0, 5.0, 0.0]), pbc, 2.5)
+
+
+def test_sites_far_outside_of_a_triclinic_cell_see_the_same() -> None:
+    rng = np.random.default_rng(0)
+    cell = np.array([[6.0, 0.0, 0.0], [2.5, 7.0, 0.0], [1.5, -2.0, 8.0]])
+    pbc = np.array([True, False, True])
+    positions = rng.uniform(size=(4, 3)) @ cell
+    far = positions + np.array([[20_000, 0, 0], [0, 0, -30_000], [9, 0, 4], [0, 0, 0]]) @ cell
+    moved = neighbour_pairs(far, cell, pbc, 5.0)
+    near = neighbour_pairs(positions, cell, pbc, 5.0)
+    vectors = [pair_vectors(p, cell, pairs) for p, pairs in ((positions, near), (far, moved))]
+    for i in range(4):
+        a = vectors[0][near.receivers == i]
+        b = vectors[1][moved.receivers == i]
+        order_a, order_b = (np.lexsort(np.round(v, 6).T) for v in (a, b))
+        np.testing.assert_allclose(a[order_a], b[order_b], rtol=0, atol=1e-9)

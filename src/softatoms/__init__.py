@@ -14,6 +14,7 @@ __version__ = "0.1.0.dev0"
 _HOME = {
     "SoftAtoms": "structure",
     "Evaluation": "batch_evaluator",
+    "Potential": "potentials.base",
     "evaluate": "evaluation",
     "evaluate_batch": "evaluation",
     "SoftCalculator": "calculator",
@@ -29,6 +30,7 @@ __all__ = [
     "CheckpointError",
     "Evaluation",
     "OptionError",
+    "Potential",
     "SoftAtoms",
     "SoftCalculator",
     "SoftatomsError",
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from .calculator import SoftCalculator
     from .errors import CheckpointError, OptionError, SoftatomsError, StructureError
     from .evaluation import evaluate, evaluate_batch
+    from .potentials.base import Potential
     from .potentials.registry import load_potential, save_potential
     from .structure import SoftAtoms
 

@@ -55,6 +55,9 @@ class Evaluation:
         forces: −dE/dr in eV/Å, shape (n_sites, 3).
         stress: (dE/dε)/V in eV/Å³, symmetric, shape (3, 3).
         weight_gradient: dE/dθ in eV, shape (n_parameters,).
+        node_weight_gradient: dE/dw of every node of a soft site by itself, as if nothing was tied,
+            in eV, shape (n_nodes,); nan at plain sites. See ``SoftAtoms.node_site`` and
+            ``node_number`` for what the nodes are.
         isolated_weight_gradient: The part of dE/dθ that is isolated atoms, shape (n_parameters,).
         heat_flux: J in eV Å/fs, not divided by the volume, shape (3,).
         convective_heat_flux: The part of J that moving sites carry along, shape (3,).
@@ -68,6 +71,7 @@ class Evaluation:
     forces: Tensor | None = None
     stress: Tensor | None = None
     weight_gradient: Tensor | None = None
+    node_weight_gradient: Tensor | None = None
     isolated_weight_gradient: Tensor | None = None
     heat_flux: Tensor | None = None
     convective_heat_flux: Tensor | None = None
@@ -93,6 +97,7 @@ class _Pass:
         gathered: What was gathered, if the heat flux is wanted.
         by_vectors: ∂E/∂r_e in eV/Å, shape of the pair vectors, or None.
         by_theta: ∂E/∂θ in eV, shape of theta, or None.
+        by_weights: ∂E/∂w of every node in eV, shape (n_nodes,), or None.
         adjoints: ∂E/∂g_e of every entry of ``gathered``.
     """
 
@@ -104,6 +109,7 @@ class _Pass:
     gathered: list[Gathered]
     by_vectors: Tensor | None
     by_theta: Tensor | None
+    by_weights: Tensor | None
     adjoints: list[Tensor]
 
 
@@ -126,6 +132,8 @@ class BatchEvaluator:
         self.coupling = coupling
         self.dtype = dtype
 
+    # A caller's inference mode would make tensors that cannot be differentiated.
+    @torch.inference_mode(False)
     def evaluate(
         self,
         *,
@@ -177,7 +185,8 @@ class BatchEvaluator:
         with torch.set_grad_enabled(by_vectors or by_weights):
             weights = self.batch.node_weights(theta)
             node_energies, gathered = self._node_energies(geometry, weights, velocities)
-            leaves = [leaf for leaf in (geometry.vectors, theta) if leaf.requires_grad]
+            leaves = [geometry.vectors] if by_vectors else []
+            leaves += [theta, weights] if by_weights else []
             if leaves:
                 # The zero terms keep a leaf in the graph when there is no edge or no soft site.
                 total = (weights * node_energies).sum() + sum(0.0 * leaf.sum() for leaf in leaves)
@@ -200,6 +209,7 @@ class BatchEvaluator:
             gathered=gathered,
             by_vectors=gradients.pop(0) if by_vectors else None,
             by_theta=gradients.pop(0) if by_weights else None,
+            by_weights=gradients.pop(0) if by_weights else None,
             adjoints=[adjoint.detach() for adjoint in gradients],
         )
 
@@ -246,8 +256,15 @@ class BatchEvaluator:
                 flux = convective + self._potential_flux(done, slopes, velocities)
                 columns["convective_heat_flux"] = convective.unbind()
                 columns["heat_flux"] = flux.unbind()
-        if done.by_theta is not None and "weight_gradient" in wanted:
+        if (
+            done.by_theta is not None
+            and done.by_weights is not None
+            and "weight_gradient" in wanted
+        ):
             columns["weight_gradient"] = done.by_theta.detach().split(batch.parameter_counts)
+            plain = batch.node_parameter == sum(batch.parameter_counts)
+            by_node = done.by_weights.detach().masked_fill(plain, float("nan"))
+            columns["node_weight_gradient"] = by_node.split(batch.node_counts)
             columns["isolated_weight_gradient"] = self._isolated_weight_gradient()
         return columns
 

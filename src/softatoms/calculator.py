@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from . import units
 from .batch_evaluator import BatchEvaluator, Evaluation
-from .errors import OptionError
+from .errors import OptionError, StructureError
 from .evaluation import check_device, check_dtype
 from .graph import Batch, check_coupling
 from .neighbours import SkinnedList
@@ -32,7 +33,8 @@ class SoftCalculator(Calculator):
     also holds ``energies`` (of sites) and ``weight_gradient``.
 
     Args:
-        potential: The energy function. Make a new calculator after training it further.
+        potential: The energy function, as it is now: what becomes of it later, by training say, is
+            not followed.
         soft: The structure whose weights to use.
         coupling: ``mean_field`` or ``replica``.
         dtype: Precision of the potential, ``float32`` or ``float64``.
@@ -64,17 +66,21 @@ class SoftCalculator(Calculator):
                 f"potential must come from load_potential, got {type(potential).__name__}"
             )
         if not isinstance(soft, SoftAtoms):
-            raise OptionError(f"soft must be a SoftAtoms, got {type(soft).__name__}")
+            raise OptionError(
+                f"soft must be a SoftAtoms, got {type(soft).__name__}: convert it with "
+                "SoftAtoms.from_ase"
+            )
         if isinstance(skin, bool) or not isinstance(skin, int | float) or not 0 <= skin < np.inf:
             raise OptionError(f"skin must be a number of at least 0 Å, got {skin!r}")
         self._soft = soft
+        self._masses = soft.to_ase().get_masses()
         self._candidates = soft.node_site * N_ELEMENTS + soft.node_number
         target = check_device(device)
         if target.type == "cpu":
             keep_freed_memory()
         batch = Batch([soft], target)
         self._evaluator = BatchEvaluator(
-            potential, batch, check_coupling(coupling), check_dtype(dtype)
+            copy.deepcopy(potential), batch, check_coupling(coupling), check_dtype(dtype)
         )
         self._list = SkinnedList(self._evaluator.potential.cutoff, skin)
 
@@ -107,6 +113,10 @@ class SoftCalculator(Calculator):
         wanted = {"forces", "weight_gradient"} | ({"stress"} if has_volume else set())
         out = self._evaluate(self.atoms, frozenset(wanted))
         energy = float(out.energy)
+        if not np.isfinite(energy):
+            raise StructureError(
+                f"the energy is {energy}: atoms lie on top of each other, or the run has exploded"
+            )
         self.results = {
             "energy": energy,
             "free_energy": energy,
@@ -128,6 +138,13 @@ class SoftCalculator(Calculator):
         """Heat flux in eV Å/fs, shape (3,), from the positions and momenta of ``atoms``."""
         if not atoms.has("momenta"):
             raise OptionError("heat_flux needs velocities: the atoms have no momenta")
+        changed = np.flatnonzero(~np.isclose(atoms.get_masses(), self._masses, rtol=1e-12))
+        if changed.size:
+            raise OptionError(
+                f"mass of site {changed[0]} is {atoms.get_masses()[changed[0]]:g} amu in the atoms "
+                f"and {self._masses[changed[0]]:g} amu in the soft structure: set masses before "
+                "SoftAtoms.from_ase"
+            )
         velocities = torch.from_numpy(units.velocity_from_ase(atoms.get_velocities()))
         flux = self._evaluate(atoms, frozenset({"heat_flux"}), velocities).heat_flux
         return np.zeros(3) if flux is None else flux.cpu().numpy()

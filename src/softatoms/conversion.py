@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ def from_ase(atoms: Atoms) -> SoftAtoms:
         raise StructureError(
             f"unknown species {atoms.get_chemical_symbols()[unknown[0]]!r} at site {unknown[0]}"
         )
+    _refuse_lost_occupancies(atoms)
     return SoftAtoms(
         positions=atoms.get_positions(),
         cell=np.array(atoms.cell, dtype=np.float64),
@@ -41,6 +43,22 @@ def from_ase(atoms: Atoms) -> SoftAtoms:
             units.velocity_from_ase(atoms.get_velocities()) if atoms.has("momenta") else None
         ),
     )
+
+
+def _refuse_lost_occupancies(atoms: Atoms) -> None:
+    """Speak up where the atoms say, outside of what is taken over, that sites are shared."""
+    if "existence" in atoms.arrays and "tie" in atoms.arrays:
+        warnings.warn(
+            "these atoms come from a soft structure, but every site becomes plain, with weight 1: "
+            "to keep the weights use with_positions on the soft structure, or extended XYZ",
+            stacklevel=4,
+        )
+    occupancies = atoms.info.get("occupancy", {})
+    if any(abs(sum(held.values()) - 1) > 1e-8 or len(held) > 1 for held in occupancies.values()):
+        raise StructureError(
+            "the atoms carry partial occupancies in info['occupancy'], of which ASE keeps only the "
+            "main species: read the file with pymatgen and use SoftAtoms.from_pymatgen"
+        )
 
 
 def dominant_numbers(soft: SoftAtoms) -> np.ndarray:

@@ -19,6 +19,9 @@ from .runtime import keep_freed_memory
 from .structure import SoftAtoms
 from .structure_checks import real_array
 
+INCLUDED = ("energy", "isolated_energy", "site_energies")
+"""Properties that always come along."""
+
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
@@ -61,9 +64,10 @@ def evaluate(
     )[0]
 
 
+@torch.inference_mode(False)
 def evaluate_batch(
     potential: Potential,
-    systems: Sequence[SoftAtoms],
+    systems: Iterable[SoftAtoms],
     *,
     properties: Iterable[str] = ("energy", "forces"),
     velocities: Sequence[ArrayLike | Tensor | None] | None = None,
@@ -91,6 +95,7 @@ def evaluate_batch(
         raise OptionError(f"potential must come from load_potential, got {potential!r}")
     if isinstance(systems, SoftAtoms):
         raise OptionError("systems must be a list of SoftAtoms; for one structure use evaluate")
+    systems = list(systems)
     for index, soft in enumerate(systems):
         if not isinstance(soft, SoftAtoms):
             raise OptionError(
@@ -112,7 +117,9 @@ def evaluate_batch(
     if pairs is None:
         pairs = neighbour_pairs_of_many(systems, potential.cutoff)
     batch = Batch(systems, target)
-    moving = _stack_velocities(systems, velocities, target) if "heat_flux" in wanted else None
+    moving = None
+    if "heat_flux" in wanted or velocities is not None:
+        moving = _stack_velocities(systems, velocities, target)
     if wanted & {"stress", "stress_weight_gradient"}:
         _check_volumes(systems)
     return BatchEvaluator(potential, batch, rule, check_dtype(dtype)).evaluate(
@@ -121,7 +128,7 @@ def evaluate_batch(
         theta=torch.from_numpy(np.concatenate([s.groups.theta for s in systems])).to(target),
         pairs=pairs,
         wanted=wanted,
-        velocities=moving,
+        velocities=moving if "heat_flux" in wanted else None,
     )
 
 
@@ -137,20 +144,21 @@ def check_properties(properties: Iterable[str]) -> frozenset[str]:
         )
     wanted = frozenset(properties)
     for name in sorted(wanted, key=str):
-        if name not in PROPERTIES:
+        if name not in (*PROPERTIES, *INCLUDED):
             raise OptionError(f"unknown property '{name}': {suggest(str(name), PROPERTIES)}")
-    return wanted
+    return wanted - set(INCLUDED)
 
 
-def check_dtype(dtype: str) -> torch.dtype:
-    """Torch's type of this name.
+def check_dtype(dtype: str | torch.dtype) -> torch.dtype:
+    """Torch's type of this name, or the type itself.
 
     Raises:
         OptionError: If it is neither ``float32`` nor ``float64``.
     """
-    if not isinstance(dtype, str) or dtype not in DTYPES:
-        raise OptionError(f"unknown dtype '{dtype}': {suggest(str(dtype), DTYPES)}")
-    return DTYPES[dtype]
+    name = str(dtype).removeprefix("torch.")
+    if name not in DTYPES:
+        raise OptionError(f"unknown dtype '{name}': {suggest(name, DTYPES)}")
+    return DTYPES[name]
 
 
 def check_device(device: str) -> torch.device:

@@ -43,6 +43,10 @@ class Edges:
     each entity has a reference point, and ``vectors`` run from that of the receiver to that of the
     sender. An empty slot has factor 0; its sender and vector are arbitrary but harmless.
 
+    For the heat flux, what is read off a vector between nodes counts as known at the receiving
+    node. An entity that uses it must have its reference point there (a bond at the node it belongs
+    to, say), or collect it through a gather whose vector is the way to that node.
+
     Attributes:
         senders: Index of the sender of each edge, shape (n_edges,), int64.
         vectors: Sender minus receiver in Å, shape (n_edges, 3).

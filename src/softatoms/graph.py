@@ -139,6 +139,7 @@ class Batch:
         self.device = device
         self.n_systems = len(systems)
         self.site_counts = [len(soft) for soft in systems]
+        self.node_counts = [len(soft.node_site) for soft in systems]
         self.parameter_counts = [len(soft.groups.theta) for soft in systems]
         self.n_sites = sum(self.site_counts)
         self.site_offsets = np.cumsum([0, *self.site_counts])[:-1]

@@ -15,6 +15,7 @@ result is exact for any number of layers and in cells smaller than the cutoff.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -43,6 +44,9 @@ class Gathered:
     rates: Tensor | None
 
 
+_one_at_a_time = threading.Lock()
+"""torch counts dual levels per process: two threads at once would nest them."""
+
 EnergyFunction = Callable[[Geometry, Tap], Tensor]
 """Node energies of a geometry, with its gathers recorded by a tap."""
 
@@ -68,7 +72,7 @@ def energies_with_rates(
     """
     tap = Tap()
     rates = pair_rates(geometry, velocities).to(geometry.vectors.dtype)
-    with forward_ad.dual_level():
+    with _one_at_a_time, forward_ad.dual_level():
         moving = forward_ad.make_dual(geometry.vectors, rates)
         node_energies = energy(geometry.with_vectors(moving), tap)
         tangents = [forward_ad.unpack_dual(values).tangent for values, _ in tap.records]
@@ -120,7 +124,7 @@ def gathered_flux(batch: Batch, gathered: Sequence[Gathered], adjoints: Sequence
     flux = torch.zeros((batch.n_systems, 3), dtype=torch.float64, device=batch.device)
     for record, adjoint in zip(gathered, adjoints, strict=True):
         if record.rates is not None:
-            power = (adjoint * record.rates).flatten(1).sum(1, keepdim=True)
+            power = _per_edge(adjoint * record.rates).unsqueeze(1)
             flux -= _sum_by_receiver(
                 record.edges.vectors.detach() * power, batch, record.edges.receiver_system
             )
@@ -145,8 +149,7 @@ def gathered_flux_by_reverse_mode(
         moment = geometry.vectors.new_zeros(())
         for record, adjoint in zip(gathered, adjoints, strict=True):
             lever = record.edges.vectors.detach()[:, axis]
-            per_edge = (adjoint.detach() * record.values).flatten(1).sum(1)
-            moment = moment + (lever * per_edge).sum()
+            moment = moment + (lever * _per_edge(adjoint.detach() * record.values)).sum()
         if moment.requires_grad:
             (slope,) = torch.autograd.grad(
                 moment,
@@ -181,8 +184,14 @@ def convective_flux(
     return batch.sum_by_system(carried.unsqueeze(1) * moving, batch.node_system)
 
 
+def _per_edge(values: Tensor) -> Tensor:
+    """Sum over all axes but the first; there need not be others."""
+    return values.unsqueeze(-1).flatten(1).sum(1)
+
+
 def _sum_by_receiver(values: Tensor, batch: Batch, receiver_system: Tensor) -> Tensor:
     """Sum what belongs to edges, in rows by receiver, over each system."""
     n_receivers = len(receiver_system)
-    rows = values.to(torch.float64).reshape(n_receivers, -1, *values.shape[1:])
+    width = len(values) // n_receivers if n_receivers else 0
+    rows = values.to(torch.float64).reshape(n_receivers, width, *values.shape[1:])
     return batch.sum_by_system(rows.sum(1), receiver_system)

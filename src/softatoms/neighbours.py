@@ -90,11 +90,15 @@ def neighbour_pairs(
             f"position of site {np.flatnonzero(~finite)[0]} contains nan or infinite values"
         )
     box = complete_cell(cell, pbc)
-    points = _without_wide_gaps(positions, box[~pbc], cutoff)
+    # Sites far outside of the cell would stretch the grid.
+    wraps = np.where(pbc, np.floor(positions @ np.linalg.inv(box)), 0.0)
+    points = _without_wide_gaps(positions - wraps @ box, box[~pbc], cutoff)
     radius = _radius_that_vesin_bears(points, box, pbc, cutoff)
     finder = vesin.NeighborList(cutoff=radius, full_list=True, sorted=True)
     i, j, shifts = finder.compute(points=points, box=box, periodic=pbc, quantities="ijS")
-    pairs = Pairs(i.astype(np.int64), j.astype(np.int64), shifts)
+    i, j = i.astype(np.int64), j.astype(np.int64)
+    turns = wraps.astype(np.int32)
+    pairs = Pairs(i, j, shifts + turns[i] - turns[j])
     if radius == cutoff:
         return pairs
     near = (pair_vectors(positions, cell, pairs) ** 2).sum(axis=1) < cutoff**2

@@ -301,11 +301,14 @@ class SoftAtoms:
         groups = self.groups.keep(kept)
         sharing = np.bincount(site_group[site_group != PLAIN], minlength=len(kept))
         ties = list(groups.ties)
-        for group, (tie, n, old) in enumerate(zip(groups.ties, sharing, kept, strict=True)):
-            if tie is None and n > 1:
-                ties[group] = f"copies-of-{self.labelled_site(int(old))}"
-                while ties.count(ties[group]) > 1:
-                    ties[group] = f"copies-of-{ties[group]}"
+        taken = set(ties)
+        for group in np.flatnonzero(sharing > 1).tolist():
+            if ties[group] is None:
+                name = f"copies-of-{self.labelled_site(int(kept[group]))}"
+                while name in taken:
+                    name = f"copies-of-{name}"
+                taken.add(name)
+                ties[group] = name
         return self._copy(
             positions=(
                 self.positions[chosen] if positions is None else real_array(positions, "positions")

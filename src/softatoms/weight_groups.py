@@ -79,13 +79,12 @@ class WeightGroups:
 
     def keep(self, kept: NDArray[np.int64]) -> WeightGroups:
         """The groups with these indices, in this order."""
-        parameters = np.concatenate(
-            [np.zeros(0, dtype=np.int64)]
-            + [np.arange(self.offsets[g], self.offsets[g] + self.sizes[g]) for g in kept]
-        )
+        sizes = self.sizes[kept]
+        position = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        parameters = np.repeat(self.offsets[kept], sizes) + position
         return WeightGroups(
-            tuple(self.ties[g] for g in kept),
-            self.sizes[kept],
+            tuple(self.ties[g] for g in kept.tolist()),
+            sizes,
             self.numbers[parameters],
             self.theta[parameters],
         )

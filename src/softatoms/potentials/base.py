@@ -81,7 +81,6 @@ class Potential(nn.Module, ABC):
                 energy, f"isolated_energies of {symbol}"
             )
         self.register_buffer("isolated_energies", energies)
-        self._casts: dict[tuple[torch.dtype, torch.device], Potential] = {}
 
     @abstractmethod
     def interaction(self, graph: Graph) -> Tensor:
@@ -114,26 +113,18 @@ class Potential(nn.Module, ABC):
             )
 
     def cast(self, dtype: torch.dtype, device: torch.device) -> Potential:
-        """This potential in another precision or on another device, with its present parameters.
+        """This potential in another precision or on another device.
 
-        A converted copy is kept, and its values are refreshed at every call.
+        Returns:
+            The potential itself if nothing has to change, a copy as it is now otherwise.
         """
-        tensors = [t for t in (*self.parameters(), *self.buffers()) if t.is_floating_point()]
-        if all(t.device == device for t in self.buffers()) and all(
-            t.dtype == dtype for t in tensors if t is not self.isolated_energies
+        if all(tensor.device == device for tensor in self.buffers()) and all(
+            tensor.dtype == dtype
+            for tensor in (*self.parameters(), *self.buffers())
+            if tensor.is_floating_point() and tensor is not self.isolated_energies
         ):
             return self
-        if (dtype, device) not in self._casts:
-            duplicate = copy.deepcopy(self)
-            self._casts[(dtype, device)] = duplicate.to(dtype=dtype, device=device)
-        converted = self._casts[(dtype, device)]
-        target = [
-            t for t in (*converted.parameters(), *converted.buffers()) if t.is_floating_point()
-        ]
-        with torch.no_grad():
-            for new, old in zip(target, tensors, strict=True):
-                new.copy_(old)
-        return converted
+        return copy.deepcopy(self).to(dtype=dtype, device=device)
 
     def sha256(self) -> str:
         """Fingerprint of everything that determines the energies."""
@@ -142,14 +133,6 @@ class Potential(nn.Module, ABC):
             digest.update(key.encode())
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Potential:
-        duplicate = self.__class__.__new__(self.__class__)
-        memo[id(self)] = duplicate
-        state = {key: value for key, value in self.__dict__.items() if key != "_casts"}
-        duplicate.__dict__.update(copy.deepcopy(state, memo))
-        duplicate._casts = {}
-        return duplicate
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Potential:
         # Isolated-atom energies are large; rounding them to float32 would cost meV per atom.

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from ..gather import Edges, gather, unchanged
 from ..graph import Graph
 from .network import NetworkPotential
-from .radial import linear, perceptron
+from .radial import DRAWN_IN, linear, perceptron
 
 SMOOTHING = 0.1
 """Length below which the norm of a vector feature is rounded off: the plain norm has no slope at 0,
@@ -66,7 +66,8 @@ class _Layer(nn.Module):
         # Messages: to the scalars, along the edge to the vectors, and from vectors to vectors.
         n_messages = 3 if has_vectors else 2
         self.context = perceptron(n_features, n_features, n_messages * n_features)
-        self.filters = nn.Parameter(torch.randn(n_messages, n_radial, n_features) * n_radial**-0.5)
+        drawn = torch.randn(n_messages, n_radial, n_features, dtype=DRAWN_IN)
+        self.filters = nn.Parameter(drawn * n_radial**-0.5)
         self.mix = linear(n_features, 2 * n_features, bias=False)
         self.update = perceptron(2 * n_features, n_features, (2 + keeps_vectors) * n_features)
 

@@ -9,6 +9,10 @@ from torch import Tensor, nn
 
 from .cutoffs import polynomial_switch
 
+DRAWN_IN = torch.float32
+"""Type in which random parameters are drawn, whatever torch's default is: rounding a fresh network
+to float32 then changes nothing."""
+
 SILU_GAIN = 1.68
 """What SiLU takes from the spread of a standard normal input, put back."""
 
@@ -29,7 +33,9 @@ class RadialBasis(nn.Module):
         super().__init__()
         self.cutoff = cutoff
         self.register_buffer(
-            "frequencies", torch.arange(1, n_radial + 1) * (math.pi / cutoff), persistent=False
+            "frequencies",
+            torch.arange(1, n_radial + 1, dtype=torch.float64) * (math.pi / cutoff),
+            persistent=False,
         )
         self.norm = math.sqrt(2.0 * cutoff)
 
@@ -48,7 +54,7 @@ class RadialBasis(nn.Module):
 
 def linear(n_in: int, n_out: int, *, bias: bool = True, gain: float = 1.0) -> nn.Linear:
     """Linear layer that turns inputs of order 1 into outputs of order ``gain``."""
-    layer = nn.Linear(n_in, n_out, bias=bias)
+    layer = nn.Linear(n_in, n_out, bias=bias, dtype=DRAWN_IN)
     nn.init.normal_(layer.weight, std=gain * n_in**-0.5)
     if bias:
         nn.init.zeros_(layer.bias)

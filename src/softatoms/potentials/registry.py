@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import safetensors
 import safetensors.torch
+import torch
 
 from ..errors import CheckpointError, OptionError, SoftatomsError, suggest
 from .base import Potential
@@ -37,6 +38,7 @@ DESCRIPTION_FILE = "potential.json"
 WEIGHTS_FILE = "weights.safetensors"
 
 
+@torch.inference_mode(False)
 def load_potential(name: str | Path, **options: Any) -> Potential:
     """Make a potential by name, or load a saved one from its directory.
 
