@@ -57,8 +57,9 @@ def complete_cell(cell: NDArray[np.float64], pbc: NDArray[np.bool_]) -> NDArray[
         raise StructureError(
             f"cell is singular: periodic lattice vector {np.flatnonzero(zero)[0]} is zero"
         )
-    # The last right-singular vectors span what the periodic lattice vectors leave open.
-    full[~pbc] = np.linalg.svd(full)[2][int(pbc.sum()) :]
+    if not pbc.all():
+        # The last right-singular vectors span what the periodic lattice vectors leave open.
+        full[~pbc] = np.linalg.svd(full)[2][int(pbc.sum()) :]
     if abs(np.linalg.det(full)) < 1e-8 * np.prod(np.linalg.norm(full, axis=1)):
         raise StructureError("cell is singular: its lattice vectors are linearly dependent")
     return full

@@ -41,14 +41,6 @@ class _Kind(NamedTuple):
     pbc: tuple[bool, ...]
     reach: tuple[int, ...]
 
-    @staticmethod
-    def of(soft: SoftAtoms, box: NDArray[np.float64], cutoff: float) -> _Kind:
-        """Kind of a structure with a completed cell ``box``."""
-        # Wrapped sites differ by less than a lattice vector: one image more than the cutoff spans.
-        reach = np.ceil(cutoff * np.sqrt((np.linalg.inv(box) ** 2).sum(axis=0)))
-        images = np.where(soft.pbc, reach, 0).astype(int).tolist()
-        return _Kind(len(soft), tuple(soft.pbc.tolist()), tuple(images))
-
     def steps(self) -> NDArray[np.int64]:
         """Lattice translations of the images, shape (n_images, 3)."""
         ranges = [range(-count, count + 1) for count in self.reach]
@@ -71,26 +63,19 @@ def neighbour_pairs_of_many(systems: Sequence[SoftAtoms], cutoff: float) -> list
         One list per system, in the same order.
     """
     found: dict[int, Pairs] = {}
-    kinds: dict[_Kind, list[int]] = {}
-    boxes: dict[int, NDArray[np.float64]] = {}
-    for index, soft in enumerate(systems):
-        if len(soft) <= MOST_SITES and len(systems) >= FEWEST_SYSTEMS:
-            boxes[index] = complete_cell(soft.cell, soft.pbc)
-            kind = _Kind.of(soft, boxes[index], cutoff)
-            if kind.distances_per_system <= MOST_DISTANCES // FEWEST_SYSTEMS:
-                kinds.setdefault(kind, []).append(index)
-    for kind, members in kinds.items():
-        if len(members) >= FEWEST_SYSTEMS:
+    small = [index for index, soft in enumerate(systems) if len(soft) <= MOST_SITES]
+    if len(small) < FEWEST_SYSTEMS:
+        small = []
+    boxes = _boxes([systems[index] for index in small])
+    for kind, members in _by_kind([systems[index] for index in small], boxes, cutoff).items():
+        fits = kind.distances_per_system <= MOST_DISTANCES // FEWEST_SYSTEMS
+        if fits and len(members) >= FEWEST_SYSTEMS:
             at_a_time = MOST_DISTANCES // kind.distances_per_system
             for start in range(0, len(members), at_a_time):
                 part = members[start : start + at_a_time]
-                pairs = _side_by_side(
-                    [systems[index] for index in part],
-                    [boxes[index] for index in part],
-                    kind,
-                    cutoff,
-                )
-                found.update(zip(part, pairs, strict=True))
+                indices = [small[member] for member in part]
+                pairs = _side_by_side([systems[i] for i in indices], boxes[part], kind, cutoff)
+                found.update(zip(indices, pairs, strict=True))
     return [
         found[index]
         if index in found
@@ -99,10 +84,30 @@ def neighbour_pairs_of_many(systems: Sequence[SoftAtoms], cutoff: float) -> list
     ]
 
 
+def _boxes(systems: Sequence[SoftAtoms]) -> NDArray[np.float64]:
+    """Cells of full rank, shape (n_systems, 3, 3)."""
+    return np.array(
+        [s.cell if s.pbc.all() else complete_cell(s.cell, s.pbc) for s in systems]
+    ).reshape(-1, 3, 3)
+
+
+def _by_kind(
+    systems: Sequence[SoftAtoms], boxes: NDArray[np.float64], cutoff: float
+) -> dict[_Kind, list[int]]:
+    """Indices of the systems of each kind."""
+    # Wrapped sites differ by less than a lattice vector: one image more than the cutoff spans.
+    reaches = np.ceil(cutoff * np.sqrt((np.linalg.inv(boxes) ** 2).sum(axis=1)))
+    kinds: dict[_Kind, list[int]] = {}
+    for index, (soft, reach) in enumerate(zip(systems, reaches.astype(int).tolist(), strict=True)):
+        pbc = soft.pbc.tolist()
+        images = [count if periodic else 0 for count, periodic in zip(reach, pbc, strict=True)]
+        kinds.setdefault(_Kind(len(soft), tuple(pbc), tuple(images)), []).append(index)
+    return kinds
+
+
 def _side_by_side(
-    systems: Sequence[SoftAtoms], boxes: Sequence[NDArray[np.float64]], kind: _Kind, cutoff: float
+    systems: Sequence[SoftAtoms], cells: NDArray[np.float64], kind: _Kind, cutoff: float
 ) -> list[Pairs]:
-    cells = np.stack(boxes)
     positions = np.stack([soft.positions for soft in systems])
     wraps = np.where(kind.pbc, np.floor(positions @ np.linalg.inv(cells)), 0.0)
     wrapped = positions - wraps @ cells
