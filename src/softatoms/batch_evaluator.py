@@ -187,19 +187,22 @@ class BatchEvaluator:
             node_energies, gathered = self._node_energies(geometry, weights, velocities)
             leaves = [geometry.vectors] if by_vectors else []
             leaves += [theta, weights] if by_weights else []
-            if leaves:
-                # The zero terms keep a leaf in the graph when there is no edge or no soft site.
-                total = (weights * node_energies).sum() + sum(0.0 * leaf.sum() for leaf in leaves)
+            inputs = [*leaves, *(record.values for record in gathered)] if leaves else []
+            total = (weights * node_energies).sum()
+            if inputs and total.requires_grad:
                 gradients = list(
                     torch.autograd.grad(
                         total,
-                        [*leaves, *(record.values for record in gathered)],
+                        inputs,
                         create_graph=second,
                         retain_graph=second or any(record.rates is None for record in gathered),
                         allow_unused=True,
                         materialize_grads=True,
                     )
                 )
+            else:
+                # Nothing depends on anything: isolated plain atoms.
+                gradients = [torch.zeros_like(tensor) for tensor in inputs]
         return _Pass(
             geometry=geometry,
             cells=cells,

@@ -184,12 +184,12 @@ def check_device(device: str) -> torch.device:
 
 
 def _check_volumes(systems: Sequence[SoftAtoms]) -> None:
-    for index, soft in enumerate(systems):
-        if abs(np.linalg.det(soft.cell)) < 1e-12:
-            raise StructureError(
-                f"stress of structure {index} is undefined: its cell has no volume; give it a cell "
-                "or leave 'stress' out of the properties"
-            )
+    flat = np.flatnonzero(np.abs(np.linalg.det(np.stack([s.cell for s in systems]))) < 1e-12)
+    if flat.size:
+        raise StructureError(
+            f"stress of structure {flat[0]} is undefined: its cell has no volume; give it a cell "
+            "or leave 'stress' out of the properties"
+        )
 
 
 def _stack_velocities(

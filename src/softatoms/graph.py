@@ -147,10 +147,9 @@ class Batch:
         def joined(parts: list[NDArray[np.int64]], counts: Sequence[int]) -> NDArray[np.int64]:
             """Concatenate indices, moving those of each system behind those before it."""
             offsets = np.cumsum([0, *counts])[:-1]
-            moved = [
-                np.where(p == PLAIN, PLAIN, p + o) for p, o in zip(parts, offsets, strict=True)
-            ]
-            return np.concatenate(moved)
+            indices = np.concatenate(parts)
+            moved = indices + np.repeat(offsets, [len(part) for part in parts])
+            return np.where(indices == PLAIN, PLAIN, moved)
 
         numbers = np.concatenate([soft.node_number for soft in systems])
         node_site = joined([soft.node_site for soft in systems], self.site_counts)
