@@ -26,7 +26,7 @@ import sys
 import time
 from pathlib import Path
 
-CPUS = 4
+CPUS = 8
 """Processors the node claims; the jobs of the tests mostly wait, so these may not exist."""
 MEMORY_MB = 16000
 DAEMONS = ("munged", "slurmctld", "slurmd")
@@ -143,9 +143,9 @@ class SlurmNode:
         """Cancel what still runs, end the daemons and remove the folder."""
         if not self.root.is_dir():
             return
-        if self._pid("slurmctld"):
+        if self.pid("slurmctld"):
             with contextlib.suppress(subprocess.SubprocessError):
-                self._client("scancel", "--user", str(os.geteuid()))
+                self.client("scancel", "--user", str(os.geteuid()))
                 self._wait_until_empty(patience_s=15)
         for name in reversed(DAEMONS):
             self._end(name)
@@ -210,7 +210,7 @@ class SlurmNode:
             text = (self.root / f"{name}.start.log").read_text()
             raise SlurmUnavailableError(f"{name} did not start: {text.strip()}")
 
-    def _client(self, *command: str) -> str:
+    def client(self, *command: str) -> str:
         return subprocess.run(
             command,
             env={**os.environ, **self.environment},
@@ -225,7 +225,7 @@ class SlurmNode:
         state = "unknown"
         while time.monotonic() < deadline:
             with contextlib.suppress(subprocess.SubprocessError):
-                state = self._client("sinfo", "--noheader", "--format=%t").strip()
+                state = self.client("sinfo", "--noheader", "--format=%t").strip()
                 if state == "idle":
                     return
             time.sleep(0.5)
@@ -236,18 +236,18 @@ class SlurmNode:
     def _wait_until_empty(self, *, patience_s: float) -> None:
         deadline = time.monotonic() + patience_s
         while time.monotonic() < deadline:
-            if not self._client("squeue", "--noheader").strip():
+            if not self.client("squeue", "--noheader").strip():
                 return
             time.sleep(0.5)
 
-    def _pid(self, daemon: str) -> int | None:
+    def pid(self, daemon: str) -> int | None:
         with contextlib.suppress(OSError, ValueError):
             return int((self.root / f"{daemon}.pid").read_text())
         return None
 
     def _end(self, daemon: str) -> None:
         """End one daemon by the process id it wrote, if that still is the same program."""
-        pid = self._pid(daemon)
+        pid = self.pid(daemon)
         if pid is None or not _is_running(pid, daemon):
             return
         for signal_number, patience_s in ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0)):
