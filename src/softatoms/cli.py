@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import __version__
 from .errors import SoftatomsError
@@ -232,7 +232,7 @@ def _load(arguments: argparse.Namespace) -> CampaignConfig:
     return load_config(arguments.config)
 
 
-def _manifest_rows(config: CampaignConfig, path: Path) -> list[dict[str, object]]:
+def _manifest_rows(config: CampaignConfig, path: Path) -> list[dict[str, Any]]:
     """Rows of the manifest, if it belongs to this configuration."""
     from .tables import TableError, read_table
 

@@ -80,9 +80,8 @@ def supercell(prototype: Prototype, repeats: list[int]) -> Supercell:
     # Rows of the inverse write the axes of the cube as sums of primitive vectors.
     cubes = np.diag(repeats) @ np.rint(np.linalg.inv(vectors)).astype(int)
     filled: Atoms = make_supercell(primitive, cubes)  # type: ignore[no-untyped-call]
-    return Supercell(
-        filled.get_positions(), np.array(filled.cell), filled.get_tags().astype(np.int64)
-    )
+    tags: NDArray[np.int64] = filled.arrays["tags"].astype(np.int64)
+    return Supercell(filled.positions, np.array(filled.cell), tags)
 
 
 def explicit_crystal(empty: Supercell, a: float, symbols: list[str]) -> SoftAtoms:

@@ -1,0 +1,72 @@
+"""Extreme energy of mixing of every pair of elements."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from .data import Binary, CampaignTables, left_out, require
+from .style import METHOD_LABELS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ..config import CampaignConfig
+    from ..tables import Table
+
+_PREFERRED = ("mean_field", "sqs", "replica")
+_CELL = 0.5
+"""Size of one square in inches."""
+
+
+def draw(config: CampaignConfig, data: CampaignTables) -> Figure:
+    """One matrix per parent lattice, in meV per atom."""
+    table = data.composition
+    method = next((m for m in _PREFERRED if (table.text("method") == m).any()), _PREFERRED[0])
+    elements = table.elements
+    prototypes = list(dict.fromkeys(table.text("prototype").tolist()))
+    maps = {name: extremes(table, name, method) for name in prototypes}
+    maps = {name: values for name, values in maps.items() if np.isfinite(values).any()}
+    require(bool(maps), "pair_map", "compositions of two elements")
+    largest = max(np.nanmax(np.abs(values)) for values in maps.values())
+    size = _CELL * len(elements)
+    figure = Figure(figsize=((size + 0.6) * len(maps) + 0.9, size + 1.3), layout="constrained")
+    panels = figure.subplots(1, len(maps), squeeze=False)[0]
+    for axes, (name, values) in zip(panels, maps.items(), strict=True):
+        image = axes.imshow(values, cmap="RdBu_r", vmin=-largest, vmax=largest)
+        axes.set_title(f"{name}, {METHOD_LABELS[method]}")
+        axes.set_xticks(range(len(elements)), elements)
+        axes.set_yticks(range(len(elements)), elements)
+        axes.grid(visible=False)
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=0)
+        for (row, column), value in np.ndenumerate(values):
+            if np.isfinite(value):
+                shade = "white" if abs(value) > 0.6 * largest else "black"
+                axes.text(
+                    column, row, f"{value:.0f}", ha="center", va="center", color=shade, fontsize=8
+                )
+    bar = figure.colorbar(image, ax=panels, shrink=0.8)
+    bar.set_label("energy of mixing farthest from 0 (meV/atom)")
+    remark = left_out(table)
+    if remark:
+        figure.suptitle(remark, fontsize=8, color="#B00000")
+    return figure
+
+
+def extremes(table: Table, prototype: str, method: str) -> NDArray[np.float64]:
+    """Energy of mixing farthest from zero of each pair in meV per atom, nan where there is none.
+
+    Only the lower triangle is filled.
+    """
+    count = len(table.elements)
+    values = np.full((count, count), np.nan)
+    for row in range(count):
+        for column in range(row):
+            binary = Binary(prototype, table.elements[row], table.elements[column])
+            series = binary.series(table, method, "mixing_ev_per_atom")
+            if series is not None and ((series.x > 0) & (series.x < 1)).any():
+                values[row, column] = 1e3 * series.y[np.argmax(np.abs(series.y))]
+    return values
