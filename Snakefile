@@ -34,4 +34,4 @@ include: "workflow/rules/figures.smk"
 
 
 onsuccess:
-    print(f"Done: {results('report.html')}")
+    print(f"Results: {results()}")

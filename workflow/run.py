@@ -1,8 +1,9 @@
 """`make run`: Snakemake in this folder, also after a run that was killed.
 
+    python workflow/run.py CAMPAIGN [arguments of snakemake]
+
 A killed Snakemake leaves its lock behind and the next one refuses to start. The lock is removed
 here if the last run was started on this machine and no Snakemake works in this folder any more.
-All arguments are handed on.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import sys
 from pathlib import Path
 
 import psutil
+
+from softatoms.config import ConfigError, load_config
 
 LOCKS = Path(".snakemake/locks")
 HOST = Path(".snakemake/run-host")
@@ -41,11 +44,20 @@ def remove_stale_lock() -> None:
 
 
 def main() -> None:
-    """Become Snakemake."""
+    """Check the campaign, then become Snakemake."""
+    if len(sys.argv) < 2:
+        sys.exit("which campaign? python workflow/run.py config/config.yaml [...]")
+    campaign, *options = sys.argv[1:]
+    try:
+        load_config(campaign)
+    except ConfigError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(2)
     remove_stale_lock()
     HOST.parent.mkdir(exist_ok=True)
     HOST.write_text(socket.gethostname())
-    os.execv(sys.executable, [sys.executable, "-m", "snakemake", *sys.argv[1:]])
+    program = [sys.executable, "-m", "snakemake", "--configfile", campaign, *options]
+    os.execv(sys.executable, program)
 
 
 if __name__ == "__main__":

@@ -33,39 +33,24 @@ class Clone:
     environment: dict[str, str] = field(default_factory=dict)
 
     def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
-        """Start Snakemake in a session of its own; its output goes to a file, see `output`."""
-        with self._output.open("w") as output:
-            return subprocess.Popen(
-                [sys.executable, "-m", "snakemake", *map(str, arguments)],
-                cwd=self.root,
-                env=self._environment(),
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                text=True,
-                start_new_session=True,
-            )
+        """Start Snakemake; what it says goes to a file, see `output`."""
+        return self._start([sys.executable, "-m", "snakemake", *map(str, arguments)])
 
     def snakemake(self, *arguments: str | Path, ok: bool = True) -> str:
         """Run Snakemake and return what it said; `ok` is whether it has to succeed."""
-        process = self.start(*arguments)
-        code = process.wait(timeout=600)
-        assert (code == 0) is ok, f"exit code {code}\n{self.output}"
-        return self.output
+        return self._finish(self.start(*arguments), ok=ok)
+
+    def run_command(self, config: Path) -> list[str]:
+        """What `make run` calls."""
+        return [sys.executable, "workflow/run.py", str(config), "--cores", "2"]
+
+    def start_run(self, config: Path) -> subprocess.Popen[str]:
+        """Start what `make run` does, in this folder."""
+        return self._start(self.run_command(config))
 
     def make_run(self, config: Path) -> str:
-        """What `make run` does, in this folder."""
-        command = [sys.executable, "workflow/run.py", "--configfile", config, "--cores", "2"]
-        result = subprocess.run(
-            list(map(str, command)),
-            cwd=self.root,
-            env=self._environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=600,
-        )
-        assert result.returncode == 0, result.stdout
-        return result.stdout
+        """Do what `make run` does, to the end, and return what it said."""
+        return self._finish(self.start_run(config), ok=True)
 
     def planned(self, config: Path, *arguments: str) -> dict[str, int]:
         """How many jobs of each rule a dry run would start."""
@@ -80,6 +65,23 @@ class Clone:
     @property
     def _output(self) -> Path:
         return self.root / "snakemake-output.txt"
+
+    def _start(self, command: list[str]) -> subprocess.Popen[str]:
+        with self._output.open("w") as output:
+            return subprocess.Popen(
+                command,
+                cwd=self.root,
+                env=self._environment(),
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
+            )
+
+    def _finish(self, process: subprocess.Popen[str], *, ok: bool) -> str:
+        code = process.wait(timeout=600)
+        assert (code == 0) is ok, f"exit code {code}\n{self.output}"
+        return self.output
 
     def _environment(self) -> dict[str, str]:
         return {**os.environ, "XDG_CACHE_HOME": str(self.root / ".cache"), **self.environment}

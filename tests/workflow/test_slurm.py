@@ -9,6 +9,8 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from .conftest import Clone, copy_workflow
@@ -136,3 +138,25 @@ def test_stop_leaves_nothing_behind(tmp_path: Path, slurm: SlurmNode) -> None:
         state = subprocess.run(["ps", "-o", "stat=", str(pid)], capture_output=True, text=True)
         assert state.stdout.strip() in ("", "Z", "Zs")
     assert slurm.client("sinfo", "--noheader", "--format=%P").strip() == "main*"
+
+
+def test_quickstart(tmp_path: Path, slurm: SlurmNode) -> None:
+    clone = copy_workflow(tmp_path / "clone")
+    clone.environment = slurm.environment
+    clone.snakemake(*PROFILE)
+
+    results = clone.root / "results/quickstart"
+    manifest = pq.read_table(results / "manifest.parquet")
+    table = pq.read_table(results / "tables/composition.parquet")
+    assert set(table["composition_id"].to_pylist()) == set(manifest["composition_id"].to_pylist())
+    assert set(table["status"].to_pylist()) == {"ok"}
+    assert (results / "report.html").stat().st_size > 0
+    jobs = jobs_of(slurm, clone, "scan")
+    assert len(jobs) == pc.max(manifest["shard"]).as_py() + 1
+    assert {job["JobState"] for job in jobs} == {"COMPLETED"}
+    assert {job["MinMemoryNode"] for job in jobs} == {"4000M"}
+    assert {job["TimeLimit"] for job in jobs} == {"01:00:00"}
+    assert not any("TresPerJob" in job for job in jobs)
+    for rule in ("manifest", "collect_composition", "collect_runs", "figures", "report"):
+        assert len(jobs_of(slurm, clone, rule)) == 1, rule
+    assert "Nothing to be done" in clone.snakemake(*PROFILE)

@@ -46,5 +46,5 @@ rule scan:
         checkpoint=lambda wildcards: results("checkpoints", "composition", wildcards.shard),
     shell:
         "softatoms scan --config {input.config} --manifest {input.manifest}"
-        " --shard {wildcards.shard} --threads {threads} --checkpoint {params.checkpoint}"
+        " --shard {wildcards.shard} --checkpoint {params.checkpoint}"
         " --runs-out {output.runs} --out {output.table} > {log} 2>&1"
