@@ -13,6 +13,12 @@ if TYPE_CHECKING:
 
     from ..config import CampaignConfig
 
+CAPTION = (
+    "Bulk modulus at zero pressure from the pressure at volumes 0.5 % above and below. Kinks "
+    "appear where a neighbour shell passes through the range in which the potential is switched "
+    "off."
+)
+
 
 def draw(config: CampaignConfig, data: CampaignTables) -> Figure:
     """One panel per binary, all methods that give a bulk modulus."""

@@ -1,4 +1,7 @@
-"""Free energy of mixing with the ideal entropy, and where the solution falls apart."""
+"""Free energy of mixing with the ideal entropy, and where the solution falls apart.
+
+The energy of mixing is interpolated by a cubic spline, the entropy is exact in between.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.interpolate import CubicSpline
 
 from ..screening.ranking import ideal_entropy
 from .curves import finish
@@ -21,44 +25,62 @@ if TYPE_CHECKING:
 
 _PREFERRED = ("mean_field", "sqs", "replica")
 
+_FEWEST_POINTS = 4
+"""A smooth curve needs at least so many compositions."""
+
+_FINE = 1001
+"""Points of the smooth curve."""
+
+CAPTION = (
+    "Energy of mixing minus temperature times the ideal entropy of mixing. Dots joined by "
+    "dashes are common tangents: between them the solution separates into the compositions at "
+    "the dots."
+)
+
 
 def draw(config: CampaignConfig, data: CampaignTables) -> Figure:
-    """One panel per binary, one line per temperature, dots on common tangents."""
+    """One panel per binary, one line per temperature, dots where the common tangents touch."""
     shown = binaries(config)
     figure, panels = grid_of_panels(len(shown))
     drawn = False
+    own_title: dict[Binary, str] = {}
     for binary, (axes,) in zip(shown, panels, strict=True):
         method, series = _best_series(binary, data.composition)
         axes.set_ylabel("free energy of mixing (meV/atom)")
-        if series is None:
+        if series is None or len(series.x) < _FEWEST_POINTS:
             continue
         drawn = True
-        axes.text(
-            0.5,
-            0.98,
-            METHOD_LABELS[method],
-            transform=axes.transAxes,
-            ha="center",
-            va="top",
-            fontsize=8,
-            color="#555555",
-        )
+        x = np.linspace(series.x[0], series.x[-1], _FINE)
+        mixing = CubicSpline(series.x, series.y)(x)
         for temperature, colour in zip(config.figures.temperatures_k, SEQUENCE, strict=False):
-            energy = 1e3 * with_ideal_entropy(series, temperature)
-            axes.plot(series.x, energy, color=colour, label=f"{temperature:g} K")
-            for low, high in tangents(series.x, energy):
-                axes.plot(
-                    series.x[[low, high]], energy[[low, high]], "o--", color=colour, linewidth=0.9
-                )
+            energy = 1e3 * with_ideal_entropy(x, mixing, temperature)
+            axes.plot(x, energy, color=colour, label=f"{temperature:g} K")
+            for low, high in tangents(x, energy):
+                ends = [low, high]
+                axes.plot(x[ends], energy[ends], "o--", color=colour, linewidth=0.9)
+        own_title[binary] = f"{binary.title}, {METHOD_LABELS[method]}"
     require(drawn, "free_energy", "energies of mixing of a binary scan")
     finish(figure, panels, shown, data)
+    for binary, (axes,) in zip(shown, panels, strict=True):
+        axes.set_title(own_title.get(binary, binary.title))
     return figure
 
 
-def with_ideal_entropy(series: Series, temperature: float) -> NDArray[np.float64]:
-    """Energy of mixing minus temperature (K) times ideal entropy, in eV per atom."""
-    entropy = [ideal_entropy({"first": 1.0 - x, "second": x}) for x in series.x.tolist()]
-    result: NDArray[np.float64] = series.y - temperature * np.array(entropy)
+def with_ideal_entropy(
+    x: NDArray[np.float64], mixing: NDArray[np.float64], temperature: float
+) -> NDArray[np.float64]:
+    """Energy of mixing minus temperature times ideal entropy.
+
+    Args:
+        x: Atomic fraction of one of two elements.
+        mixing: Energy of mixing in eV per atom.
+        temperature: In K.
+
+    Returns:
+        Free energy of mixing in eV per atom.
+    """
+    entropy = np.array([ideal_entropy({"first": 1.0 - f, "second": f}) for f in x.tolist()])
+    result: NDArray[np.float64] = mixing - temperature * entropy
     return result
 
 

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 
     from ..config import CampaignConfig
 
+CAPTION = (
+    "Lattice parameter of the relaxed cell over composition (top), and its deviation from the "
+    "straight line between the end members (bottom). Points are explicit supercells; bars span "
+    "their replicates."
+)
+
 
 def draw(config: CampaignConfig, data: CampaignTables) -> Figure:
     """Lattice parameter in the upper axes, deviation from the straight line in the lower ones."""

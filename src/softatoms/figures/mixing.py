@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 
     from ..config import CampaignConfig
 
+CAPTION = (
+    "Energy of mixing per atom relative to the relaxed end members on the same lattice. Points "
+    "are explicit supercells with atoms on lattice sites; bars span their replicates."
+)
+
 
 def draw(config: CampaignConfig, data: CampaignTables) -> Figure:
     """One panel per binary, all methods."""

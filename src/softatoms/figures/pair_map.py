@@ -20,6 +20,11 @@ _PREFERRED = ("mean_field", "sqs", "replica")
 _CELL = 0.5
 """Size of one square in inches."""
 
+CAPTION = (
+    "Energy of mixing farthest from zero among all scanned compositions of each pair of "
+    "elements. Blue pairs mix, red pairs separate."
+)
+
 
 def draw(config: CampaignConfig, data: CampaignTables) -> Figure:
     """One matrix per parent lattice, in meV per atom."""

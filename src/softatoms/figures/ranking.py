@@ -17,6 +17,10 @@ _MARKS = {1: "s", 2: "o", 3: "^", 4: "D", 5: "P"}
 _COLOURS = {1: "#7F7F7F", 2: "#0072B2", 3: "#D55E00", 4: "#009E73", 5: "#CC79A7"}
 _MOST = max(_COLOURS)
 
+CAPTION = (
+    "Left: the first ranks. Right: all compositions that pass the filters, by number of elements."
+)
+
 
 def draw(config: CampaignConfig, data: CampaignTables) -> Figure:
     """Bars of the first ranks on the left, energy against entropy-free stiffness on the right."""
