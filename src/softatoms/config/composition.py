@@ -112,7 +112,7 @@ class Scan(Section):
         ["mean_field"],
         min_length=1,
         description="mean_field and replica: soft structures; vegard: straight line between the "
-        "end members; sqs: explicit supercells, random to the eye of their pair correlations.",
+        "end members; sqs: explicit supercells with the pair correlations of a random alloy.",
     )
 
     def count(self) -> int:

@@ -18,7 +18,7 @@ class Compute(Section):
     )
     threads: PositiveInt = Field(1, description="CPU threads of one job.")
     edges_per_batch: PositiveInt = Field(
-        1_000_000,
+        250_000,
         description="Structures are evaluated together up to about this many pairs of atoms; "
         "lower it if a job runs out of memory.",
     )

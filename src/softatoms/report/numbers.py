@@ -56,15 +56,17 @@ def _of_binary(binary: Binary, table: Table) -> list[KeyNumber]:
         found.append(_extreme_mixing(binary, cells, "SQS"))
     if mixing is not None and cells is not None:
         common, here, there = np.intersect1d(mixing.x, cells.x, return_indices=True)
-        if len(common):
-            difference = 1e3 * (mixing.y[here] - cells.y[there])
+        # The pure elements are the same for all methods.
+        mixed = (common > 0) & (common < 1)
+        if mixed.any():
+            difference = 1e3 * (mixing.y[here] - cells.y[there])[mixed]
             found.append(
                 KeyNumber(
                     binary.title,
                     "mean field minus SQS, energy of mixing",
                     f"{difference.mean():+.1f} meV/atom",
                     f"root mean square {root_mean_square(difference):.1f} meV/atom over "
-                    f"{len(common)} compositions",
+                    f"{len(difference)} compositions",
                 )
             )
     if lattice is not None and {0.0, 1.0} <= set(lattice.x):
