@@ -25,6 +25,7 @@ from .provenance import Provenance
 from .table_schemas import SCHEMAS, Column, TableSchema
 
 _TYPES = {"text": pa.string(), "whole": pa.int64(), "real": pa.float64()}
+_ACCEPTED = {"text": (str,), "whole": (int,), "real": (float, int)}
 _NAME, _VERSION = b"softatoms.table", b"softatoms.table_version"
 _ELEMENTS, _PROVENANCE = b"softatoms.elements", b"softatoms.provenance"
 _SEAL = b"softatoms.sha256"
@@ -101,11 +102,9 @@ def write_table(
         if set(row) != expected:
             wrong = sorted(set(row) ^ expected)
             raise TableError(f"{path}: row {row.get(schema.key)!r} lacks or adds columns: {wrong}")
-    arrow = _arrow_schema(columns)
-    try:
-        data = pa.Table.from_pylist([dict(row) for row in rows], schema=arrow)
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise TableError(f"{path}: values do not fit table '{name}': {error}") from None
+        for column in columns:
+            _check_type(path, schema, column, row)
+    data = pa.Table.from_pylist([dict(row) for row in rows], schema=_arrow_schema(columns))
     _check_values(path, schema, columns, data)
     metadata = {
         _NAME: name.encode(),
@@ -255,6 +254,19 @@ def _check_fields(path: Path, found: pa.Schema, expected: pa.Schema) -> None:
                 f"{path}: column '{field.name}' has the unit {(unit or b'none').decode()!r}, "
                 f"declared is {declared.decode()!r}"
             )
+
+
+def _check_type(
+    path: str | Path, schema: TableSchema, column: Column, row: Mapping[str, Any]
+) -> None:
+    """Refuse what pyarrow would convert without a word, such as 1.5 to 1."""
+    value = row[column.name]
+    fits = value is None or isinstance(value, _ACCEPTED[column.kind])
+    if not fits or isinstance(value, bool):
+        raise TableError(
+            f"{path}: column '{column.name}' holds {value!r} in {schema.key} "
+            f"'{row[schema.key]}', declared is {_TYPES[column.kind]}"
+        )
 
 
 def _check_values(

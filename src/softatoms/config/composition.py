@@ -137,16 +137,12 @@ class Scan(Section):
             if unknown:
                 continue
             expected = list(PROTOTYPES[name].sublattices)
-            for given in self.sublattices:
-                if given not in expected:
-                    found.append(
-                        Problem(
-                            (*key, "sublattices", given),
-                            f"{name} has no such sublattice: {suggest(given, expected)}",
-                        )
-                    )
-            missing = [sub for sub in expected if sub not in self.sublattices]
-            if missing:
+            strange = [given for given in self.sublattices if given not in expected]
+            missing = [needed for needed in expected if needed not in self.sublattices]
+            if strange:
+                message = f"{name} has no such sublattice: {suggest(strange[0], expected)}"
+                found.append(Problem((*key, "sublattices", strange[0]), message))
+            elif missing:
                 found.append(Problem((*key, "sublattices"), f"{name} also needs '{missing[0]}'"))
         if "sqs" in self.methods and not found:
             found += self._sqs_problems(key, sqs)

@@ -31,6 +31,7 @@ for _tag, _pattern, _first in (
     ),
 ):
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), list(_first))
+_Loader.add_constructor("tag:yaml.org,2002:int", lambda _, node: int(node.value))
 
 
 def read_yaml(path: Path) -> tuple[Any, dict[Key, int]]:
@@ -57,7 +58,7 @@ def read_yaml(path: Path) -> tuple[Any, dict[Key, int]]:
         lines: dict[Key, int] = {}
         if root is None:
             return None, lines
-        _collect_lines(root, (), lines, path)
+        _collect_lines(root, (), lines, path, ())
         return loader.construct_document(root), lines
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -76,11 +77,16 @@ def dotted(key: Key) -> str:
     return text
 
 
-def _collect_lines(node: yaml.Node, key: Key, lines: dict[Key, int], path: Path) -> None:
+def _collect_lines(
+    node: yaml.Node, key: Key, lines: dict[Key, int], path: Path, above: tuple[yaml.Node, ...]
+) -> None:
+    if any(node is parent for parent in above):
+        raise ConfigError(f"{path}: {dotted(key)}: refers to itself")
+    above = (*above, node)
     lines.setdefault(key, node.start_mark.line + 1)
     if isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
-            _collect_lines(item, (*key, index), lines, path)
+            _collect_lines(item, (*key, index), lines, path, above)
     if isinstance(node, yaml.MappingNode):
         for name, value in node.value:
             here = (*key, str(name.value))
@@ -90,4 +96,4 @@ def _collect_lines(node: yaml.Node, key: Key, lines: dict[Key, int], path: Path)
                     f"{path}: {dotted(here)}: stands twice, lines {lines[here]} and {line}"
                 )
             lines[here] = line
-            _collect_lines(value, here, lines, path)
+            _collect_lines(value, here, lines, path, above)
