@@ -19,8 +19,8 @@ from .conftest import Clone, copy_workflow, edited
 
 CONFIG = Path("config/test/spine.yaml")
 TABLES = Path("results/spine/tables")
-# What differs from run to run: when it was and how long it took.
-MEASURED = {"wall_s"}
+# What may differ from run to run: how long it took, and the revision if a commit came in between.
+OF_THE_RUN = {"wall_s", "git_revision"}
 AFTER_SCAN = {"collect_composition": 1, "collect_runs": 1, "rank": 1, "figures": 1, "report": 1}
 EVERYTHING = {"manifest": 1, "scan": 4, **AFTER_SCAN, "all": 1}
 
@@ -43,7 +43,7 @@ def copy(finished: Clone, tmp_path: Path) -> Clone:
 def content(root: Path, name: str) -> pa.Table:
     """A table without what differs from run to run."""
     table = pq.read_table(root / TABLES / f"{name}.parquet")
-    return table.drop_columns([column for column in table.column_names if column in MEASURED])
+    return table.drop_columns([column for column in table.column_names if column in OF_THE_RUN])
 
 
 def assert_equal_results(one: Path, other: Path) -> None:
@@ -119,9 +119,10 @@ def test_a_section_repeats_its_stage_and_what_depends_on_it(
     assert copy.planned(CONFIG) == expected
 
 
-def test_lost_shard_is_made_again(copy: Clone, finished: Clone) -> None:
+def test_lost_files_are_made_again(copy: Clone, finished: Clone) -> None:
     (copy.root / "results/spine/shards/composition/3.parquet").unlink()
-    assert copy.planned(CONFIG, "--rerun-triggers", "mtime")["scan"] == 1
+    (copy.root / TABLES / "composition.parquet").unlink()
+    assert copy.planned(CONFIG)["scan"] == 1
     copy.make_run(CONFIG)
     assert_equal_results(copy.root, finished.root)
 
@@ -135,34 +136,50 @@ def _jobs(snakemake: psutil.Process) -> list[psutil.Process]:
     ]
 
 
-def _kill(process: subprocess.Popen[str], what: str) -> None:
-    """Kill Snakemake, or one of its jobs, or both, as the kernel or a power cut would."""
+def _kill(process: subprocess.Popen[str], what: str) -> bool:
+    """Kill Snakemake, a job of it, or both, as the kernel or a power cut would.
+
+    Returns:
+        Whether there still was something to kill.
+    """
     try:
         snakemake = psutil.Process(process.pid)
-        jobs = _jobs(snakemake)
         if what in ("job", "both"):
-            for job in jobs[:1]:
-                job.send_signal(signal.SIGKILL)
+            while not (jobs := _jobs(snakemake)):
+                if process.poll() is not None:
+                    return False
+                time.sleep(0.05)
+            jobs[0].send_signal(signal.SIGKILL)
         if what in ("snakemake", "both"):
             snakemake.send_signal(signal.SIGKILL)
     except psutil.NoSuchProcess:  # has just ended
-        return
+        return False
+    return process.wait(timeout=300) != 0
 
 
 def test_killed_runs_end_with_the_same_tables(clone: Clone, finished: Clone) -> None:
     seed = random.randrange(10**6)
     moments = random.Random(seed)
-    for what in ("snakemake", "job", "snakemake", "job", "both"):
+    killed = 0
+    for what in ("snakemake", "job", "snakemake", "both", "snakemake"):
         process = clone.start_run(CONFIG)
-        time.sleep(moments.uniform(1.5, 8))
-        _kill(process, what)
+        time.sleep(moments.uniform(1, 5))
+        killed += _kill(process, what)
         process.wait(timeout=300)
-        # Whatever has its final name is whole.
+        # Whatever has its final name is whole, at any time.
         for path in (clone.root / "results").rglob("[!.]*.parquet"):
             pq.read_table(path)
+    assert killed >= 3, f"seed {seed}: too fast to be disturbed"
     clone.make_run(CONFIG)
     assert_equal_results(clone.root, finished.root)
     assert clone.planned(CONFIG) == {}, f"seed {seed}"
+
+
+def test_report_of_the_workflow(copy: Clone) -> None:
+    copy.snakemake("--report", "report.html", "--configfile", CONFIG)
+    page = (copy.root / "report.html").read_text()
+    for text in ("lattice.png", "ranking.png", "Drawn from the tables", "One page that needs"):
+        assert text in page, text
 
 
 def test_lock_of_a_running_campaign_is_respected(clone: Clone) -> None:

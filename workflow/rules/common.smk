@@ -2,7 +2,6 @@
 
 import os
 import sys
-from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from softatoms.config import ConfigError, load_config

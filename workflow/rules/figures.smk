@@ -6,12 +6,15 @@ rule figures:
         config=ancient(CAMPAIGN_FILE),
         tables=tables(),
     output:
-        png=report(
-            figure_files("png"),
-            caption="../report/figures.rst",
-            category="Composition",
-            labels=lambda wildcards, output: {"figure": Path(output).stem},
-        ),
+        png=[
+            report(
+                results("figures", f"{name}.png"),
+                caption="../report/figures.rst",
+                category="Composition",
+                labels={"figure": name},
+            )
+            for name in campaign.figure_names()
+        ],
         pdf=figure_files("pdf"),
     log:
         results("logs", "figures.log"),
@@ -38,7 +41,12 @@ rule report:
         tables=tables(),
         figures=figure_files("png"),
     output:
-        page=report(results("report.html"), caption="../report/page.rst", category="Summary"),
+        page=report(
+            results("report.html"),
+            caption="../report/page.rst",
+            category="Summary",
+            labels={"page": "report"},
+        ),
     log:
         results("logs", "report.log"),
     benchmark:
