@@ -298,19 +298,16 @@ class BatchEvaluator:
         return energies_without_rates(energy, geometry)
 
     def _forces(self, geometry: Geometry, by_pair: Tensor) -> Tensor:
-        forces = torch.zeros(
-            (self.batch.n_sites, 3), dtype=torch.float64, device=self.batch.device
-        )
         pull = by_pair.to(torch.float64)
-        return forces.index_add_(0, geometry.receivers, pull).index_add_(
-            0, geometry.senders, -pull
-        )
+        received = pull.reshape(self.batch.n_sites, geometry.width, 3).sum(1)
+        return received.index_add_(0, geometry.senders, -pull)
 
     def _stress(self, geometry: Geometry, by_pair: Tensor, cells: Tensor) -> Tensor:
         # The derivative by the deformation gradient, then its symmetric part.
-        moments = geometry.vectors.detach().unsqueeze(2) * by_pair.unsqueeze(1)
-        systems = self.batch.site_system.index_select(0, geometry.senders)
-        virial = self.batch.sum_by_system(moments, systems)
+        counts = [count * geometry.width for count in self.batch.site_counts]
+        vectors = geometry.vectors.detach().to(torch.float64).split(counts)
+        slopes = by_pair.to(torch.float64).split(counts)
+        virial = torch.stack([r.T @ slope for r, slope in zip(vectors, slopes, strict=True)])
         volumes = torch.linalg.det(cells).abs().reshape(-1, 1, 1)
         return (virial + virial.transpose(1, 2)) / (2.0 * volumes)
 

@@ -7,6 +7,10 @@ things therefore need to be right only here:
   exists by one half is heard by one half and a neighbour of weight 0 is not heard at all;
 - *heat flux*: a tap records what every edge gathered. The energy current is a sum over edges of the
   edge vector times (adjoint of the gathered value) · (its rate of change), see ``heat_flux.py``.
+
+Edges are stored in rows: every receiver has the same number of slots, one per incoming edge, and
+slots that are left over carry the factor 0. Summing weighted messages is then a batched matrix
+product, which is several times faster than scattering them, and the factors come for free.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 
@@ -31,30 +36,45 @@ class Tap:
 
 @dataclass(frozen=True)
 class Edges:
-    """Directed edges from senders to receivers.
+    """Directed edges from senders to receivers, in rows of ``width`` slots per receiver.
 
     The senders and receivers are the nodes of a graph, or entities built from them (bonds, say);
     each entity has a reference point, and ``vectors`` run from that of the receiver to that of the
-    sender.
+    sender. An empty slot has factor 0; its sender and vector are arbitrary but harmless.
 
     Attributes:
         senders: Index of the sender of each edge, shape (n_edges,), int64.
-        receivers: Index of the receiver of each edge, shape (n_edges,), int64.
         vectors: Sender minus receiver in Å, shape (n_edges, 3).
-        factors: Edge factor of each message, shape (n_edges,), or None when all are 1.
-        receiver_system: System of each entity that can receive, shape (n_receivers,), int64.
+        factors: Edge factor of each message, shape (n_edges,).
+        receiver_system: System of each receiver, shape (n_receivers,), int64.
+        width: Number of slots per receiver; n_edges = n_receivers × width.
         tap: Where to record gathered values, or None when nobody listens.
     """
 
     senders: Tensor
-    receivers: Tensor
     vectors: Tensor
-    factors: Tensor | None
+    factors: Tensor
     receiver_system: Tensor
+    width: int
     tap: Tap | None = None
 
-    def __len__(self) -> int:
-        return int(self.senders.shape[0])
+    @property
+    def n_receivers(self) -> int:
+        """Number of receivers."""
+        return int(self.receiver_system.shape[0])
+
+    def squared_lengths(self) -> Tensor:
+        """Squared length of each edge in Å², shape (n_edges,)."""
+        # A matrix-vector product: summing over an axis of length 3 is many times slower.
+        return (self.vectors * self.vectors).mv(self.vectors.new_ones(3))
+
+    def to_edges(self, of_receiver: Tensor) -> Tensor:
+        """Repeat what belongs to each receiver for each of its edges, shape (n_edges, ...)."""
+        return of_receiver.repeat_interleave(self.width, dim=0)
+
+    def rows(self, of_edges: Tensor) -> Tensor:
+        """View what belongs to edges as one row per receiver, shape (n_receivers, width, ...)."""
+        return of_edges.reshape(self.n_receivers, self.width, *of_edges.shape[1:])
 
 
 def gather(
@@ -62,6 +82,7 @@ def gather(
     message: Callable[..., Tensor],
     *,
     sender: Sequence[Tensor] = (),
+    along: Tensor | None = None,
 ) -> Tensor:
     """Sum the weighted messages that arrive at every receiver.
 
@@ -72,17 +93,23 @@ def gather(
             properties of the edge or of its receiver, which it closes over.
         sender: Tensors with one row per sender. Everything a message needs to know about its
             sender beyond its species and position must come through here.
+        along: Coefficients of each edge, shape (n_edges, n_moments), such as its direction: the
+            sum then has one entry per coefficient, in front of the axes of the message.
 
     Returns:
-        Σ over incoming edges of factor · message, shape (n_receivers, ...).
+        Σ over incoming edges of factor · message, shape (n_receivers, ...), or of
+        factor · coefficient · message, shape (n_receivers, n_moments, ...).
     """
     picked = [values.index_select(0, edges.senders) for values in sender]
     if edges.tap is not None:
         edges.tap.records.extend((values, edges) for values in picked)
     messages = message(*picked)
-    if edges.factors is not None:
-        messages = messages * edges.factors.reshape(-1, *[1] * (messages.dim() - 1))
-    received = messages.new_zeros((len(edges.receiver_system), *messages.shape[1:]))
-    return received.index_add(0, edges.receivers, messages)
-
-
+    if along is None and messages.dim() == 1:
+        return edges.rows(edges.factors * messages).sum(1)
+    shape = messages.shape[1:]
+    weights = edges.factors.unsqueeze(1) if along is None else edges.factors.unsqueeze(1) * along
+    columns = edges.rows(messages.flatten(1) if len(shape) else messages.unsqueeze(1))
+    received = torch.bmm(edges.rows(weights).transpose(1, 2), columns)
+    if along is None:
+        return received.reshape(edges.n_receivers, *shape)
+    return received.reshape(edges.n_receivers, along.shape[1], *shape)

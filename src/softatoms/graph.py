@@ -17,7 +17,7 @@ operations, for one system or for many laid end to end.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -57,37 +57,71 @@ class Graph:
     numbers: Tensor
     edges: Edges
 
-    @property
-    def n_nodes(self) -> int:
-        """Number of nodes."""
-        return int(self.numbers.shape[0])
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Floating-point type in which the potential computes."""
-        return self.edges.vectors.dtype
-
     @staticmethod
     def of_isolated_atoms(numbers: Tensor, like: Tensor) -> Graph:
         """One node per atomic number and no edge at all, in the type and on the device of ``like``."""
         none = torch.zeros(0, dtype=torch.int64, device=like.device)
-        edges = Edges(none, none, like.new_zeros((0, 3)), None, torch.zeros_like(numbers))
-        return Graph(numbers, edges)
+        empty = like.new_zeros((0, 3))
+        return Graph(numbers, Edges(none, empty, like.new_zeros(0), torch.zeros_like(numbers), 0))
 
 
 @dataclass(frozen=True)
 class Geometry:
     """Pair vectors of a batch, the only way in which positions and cells enter an energy.
 
+    Pairs stand in rows of ``width`` slots per receiving site. An empty slot holds a vector that
+    reaches beyond the cutoff.
+
     Attributes:
-        receivers: Receiving site of each pair, shape (n_pairs,), int64.
-        senders: Sending site of each pair, shape (n_pairs,), int64.
-        vectors: Sender minus receiver in Å, shape (n_pairs, 3); a leaf to differentiate by.
+        senders: Sending site of each slot, shape (n_sites × width,), int64.
+        vectors: Sender minus receiver in Å, shape (n_sites × width, 3); a leaf to differentiate by.
+        filled: Whether a slot holds a pair, shape (n_sites × width,), bool.
+        width: Number of slots per site.
     """
 
-    receivers: Tensor
     senders: Tensor
     vectors: Tensor
+    filled: Tensor
+    width: int
+
+    def with_vectors(self, vectors: Tensor) -> Geometry:
+        """The same pairs with other vectors."""
+        return replace(self, vectors=vectors)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Where a list of edges, sorted by receiver or not, lands in rows of slots.
+
+    Attributes:
+        slots: Slot of each edge, shape (n_edges,).
+        width: Slots per receiver.
+    """
+
+    slots: Tensor
+    width: int
+
+    @staticmethod
+    def of(receivers: Tensor, n_receivers: int, *, is_sorted: bool) -> Rows:
+        """Give every edge a slot of its own in the row of its receiver."""
+        counts = torch.bincount(receivers, minlength=n_receivers)
+        width = int(counts.max()) if len(receivers) else 0
+        arrival = torch.arange(len(receivers), device=receivers.device)
+        ordered = receivers
+        if not is_sorted:
+            order = torch.argsort(receivers, stable=True)
+            ordered = receivers.index_select(0, order)
+        position = arrival - (counts.cumsum(0) - counts).index_select(0, ordered)
+        slots = ordered * width + position
+        if not is_sorted:
+            slots = torch.empty_like(slots).index_copy_(0, order, slots)
+        return Rows(slots, width)
+
+    def fill(self, values: Tensor, n_receivers: int, empty: float | Tensor) -> Tensor:
+        """Spread values of edges over the slots; slots left over hold ``empty``."""
+        filled = values.new_empty((n_receivers * self.width, *values.shape[1:]))
+        filled[:] = empty
+        return filled.index_copy(0, self.slots, values)
 
 
 class Batch:
@@ -171,11 +205,18 @@ class Batch:
         vectors = (
             positions.index_select(0, senders) - positions.index_select(0, receivers) + translations
         )
-        near = ((vectors * vectors).sum(1) < cutoff * cutoff).nonzero().squeeze(1)
+        near = ((vectors * vectors).mv(vectors.new_ones(3)) < cutoff * cutoff).nonzero().squeeze(1)
         if len(near) < len(vectors):
             vectors = vectors.index_select(0, near)
             receivers, senders = receivers.index_select(0, near), senders.index_select(0, near)
-        return Geometry(receivers, senders, vectors.to(dtype))
+        rows = Rows.of(receivers, self.n_sites, is_sorted=True)
+        beyond = vectors.new_tensor([2.0 * cutoff, 0.0, 0.0])
+        return Geometry(
+            senders=rows.fill(senders, self.n_sites, 0),
+            vectors=rows.fill(vectors, self.n_sites, beyond).to(dtype),
+            filled=rows.fill(torch.ones_like(senders, dtype=torch.bool), self.n_sites, False),
+            width=rows.width,
+        )
 
     def sum_by_system(self, values: Tensor, systems: Tensor) -> Tensor:
         """Add up in float64 what belongs to each system.
@@ -207,32 +248,44 @@ class Batch:
             coupling: Rule for the edge factors.
             tap: Where the potential's gathers are recorded.
         """
-        receivers, senders, vectors = geometry.receivers, geometry.senders, geometry.vectors
-        receiving_site, sending_site = receivers, senders
+        n_nodes = len(self.numbers)
+        if not self.has_soft_sites:
+            edges = Edges(
+                geometry.senders, geometry.vectors, geometry.filled.to(geometry.vectors.dtype),
+                self.node_system, geometry.width, tap,
+            )
+            return Graph(self.numbers, edges)
+        slots = geometry.filled.nonzero().squeeze(1)
+        receiving_site, sending_site = slots // geometry.width, geometry.senders[slots]
+        receivers, senders = receiving_site, sending_site
         if not self.one_node_per_site:
-            per_pair = self.candidate_counts[receivers] * self.candidate_counts[senders]
+            per_pair = self.candidate_counts[receiving_site] * self.candidate_counts[sending_site]
             pair = torch.repeat_interleave(per_pair)
             position = torch.arange(len(pair), device=self.device)
             position = position - (per_pair.cumsum(0) - per_pair)[pair]
-            receiving_site, sending_site = receivers[pair], senders[pair]
+            slots, receiving_site, sending_site = slots[pair], receiving_site[pair], sending_site[pair]
             width = self.candidate_counts[sending_site]
             first_node = self.candidate_counts.cumsum(0) - self.candidate_counts
             receivers = first_node[receiving_site] + position // width
             senders = first_node[sending_site] + position % width
-            vectors = vectors.index_select(0, pair)
-        factors = None
-        if self.has_soft_sites:
-            factors = weights.index_select(0, senders)
-            if coupling == "replica":
-                group = self.site_group[receiving_site]
-                inside = (group != PLAIN) & (group == self.site_group[sending_site])
-                factors = torch.where(inside, torch.ones_like(factors), factors)
-                if not self.one_node_per_site:
-                    seen = ~inside | (self.numbers[receivers] == self.numbers[senders])
-                    kept = seen.nonzero().squeeze(1)
-                    receivers, senders, vectors, factors = (
-                        part.index_select(0, kept) for part in (receivers, senders, vectors, factors)
-                    )
-            factors = factors.to(vectors.dtype)
-        edges = Edges(senders, receivers, vectors, factors, self.node_system, tap)
+        factors = weights.index_select(0, senders)
+        if coupling == "replica":
+            group = self.site_group[receiving_site]
+            inside = (group != PLAIN) & (group == self.site_group[sending_site])
+            factors = torch.where(inside, torch.ones_like(factors), factors)
+            seen = ~inside | (self.numbers[receivers] == self.numbers[senders])
+            kept = seen.nonzero().squeeze(1)
+            receivers, senders, slots, factors = (
+                part.index_select(0, kept) for part in (receivers, senders, slots, factors)
+            )
+        rows = Rows.of(receivers, n_nodes, is_sorted=self.one_node_per_site)
+        # A slot left over repeats the first pair: its factor of 0 silences it.
+        edges = Edges(
+            senders=rows.fill(senders, n_nodes, 0),
+            vectors=geometry.vectors.index_select(0, rows.fill(slots, n_nodes, 0)),
+            factors=rows.fill(factors.to(geometry.vectors.dtype), n_nodes, 0.0),
+            receiver_system=self.node_system,
+            width=rows.width,
+            tap=tap,
+        )
         return Graph(self.numbers, edges)

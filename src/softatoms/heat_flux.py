@@ -50,7 +50,7 @@ EnergyFunction = Callable[[Geometry, Tap], Tensor]
 def pair_rates(geometry: Geometry, velocities: Tensor) -> Tensor:
     """Rate of change of every pair vector in Å/fs, shape (n_pairs, 3)."""
     senders = velocities.index_select(0, geometry.senders)
-    return senders - velocities.index_select(0, geometry.receivers)
+    return senders - velocities.repeat_interleave(geometry.width, dim=0)
 
 
 def energies_with_rates(
@@ -70,8 +70,9 @@ def energies_with_rates(
     rates = pair_rates(geometry, velocities).to(geometry.vectors.dtype)
     with forward_ad.dual_level():
         moving = forward_ad.make_dual(geometry.vectors, rates)
-        node_energies = energy(Geometry(geometry.receivers, geometry.senders, moving), tap)
+        node_energies = energy(geometry.with_vectors(moving), tap)
         tangents = [forward_ad.unpack_dual(values).tangent for values, _ in tap.records]
+        tangents = [None if tangent is None else tangent.detach() for tangent in tangents]
     # Outside the dual level the tensors are ordinary again, so the backward pass costs no more
     # than it does for forces alone.
     return node_energies, [
@@ -102,8 +103,7 @@ def direct_flux(batch: Batch, geometry: Geometry, gradient: Tensor, velocities: 
         Flux of each system in eV Å/fs, shape (n_systems, 3).
     """
     power = (gradient * velocities.index_select(0, geometry.senders)).sum(1, keepdim=True)
-    systems = batch.site_system.index_select(0, geometry.senders)
-    return -batch.sum_by_system(geometry.vectors.detach() * power, systems)
+    return -_sum_by_receiver(geometry.vectors.detach() * power, batch, batch.site_system)
 
 
 def gathered_flux(
@@ -123,8 +123,8 @@ def gathered_flux(
     for record, adjoint in zip(gathered, adjoints, strict=True):
         if record.rates is not None:
             power = (adjoint * record.rates).flatten(1).sum(1, keepdim=True)
-            flux -= batch.sum_by_system(
-                record.edges.vectors.detach() * power, _edge_systems(record.edges)
+            flux -= _sum_by_receiver(
+                record.edges.vectors.detach() * power, batch, record.edges.receiver_system
             )
     return flux
 
@@ -142,7 +142,6 @@ def gathered_flux_by_reverse_mode(
     velocities, which reverse mode gives. The autograd graph of the energy must still exist.
     """
     rates = pair_rates(geometry, velocities)
-    systems = batch.site_system.index_select(0, geometry.senders)
     components = []
     for axis in range(3):
         moment = geometry.vectors.new_zeros(())
@@ -157,7 +156,7 @@ def gathered_flux_by_reverse_mode(
             )
         else:
             slope = torch.zeros_like(geometry.vectors)
-        components.append(-batch.sum_by_system((slope * rates).sum(1), systems))
+        components.append(-_sum_by_receiver((slope * rates).sum(1), batch, batch.site_system))
     return torch.stack(components, dim=1)
 
 
@@ -181,5 +180,8 @@ def convective_flux(
     return batch.sum_by_system(carried.unsqueeze(1) * moving, batch.node_system)
 
 
-def _edge_systems(edges: Edges) -> Tensor:
-    return edges.receiver_system.index_select(0, edges.receivers)
+def _sum_by_receiver(values: Tensor, batch: Batch, receiver_system: Tensor) -> Tensor:
+    """Sum what belongs to edges, in rows by receiver, over each system."""
+    n_receivers = len(receiver_system)
+    rows = values.to(torch.float64).reshape(n_receivers, -1, *values.shape[1:])
+    return batch.sum_by_system(rows.sum(1), receiver_system)

@@ -8,7 +8,7 @@ import os
 import sys
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
-_LARGEST_INT = 2**31 - 1
+_NEVER = -1
 _TOP_PAD_BYTES = 64 * 2**20
 
 
@@ -31,7 +31,7 @@ def keep_freed_memory() -> bool:
         return False
     settings = (
         (_M_MMAP_MAX, 0),
-        (_M_TRIM_THRESHOLD, _LARGEST_INT),
+        (_M_TRIM_THRESHOLD, _NEVER),
         (_M_TOP_PAD, _TOP_PAD_BYTES),
     )
     return all(mallopt(option, value) == 1 for option, value in settings)

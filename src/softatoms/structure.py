@@ -308,9 +308,8 @@ class SoftAtoms:
         Args:
             theta: New value of :attr:`weights`, shape (n_parameters,).
         """
-        values = np.array(
-            theta.detach().cpu() if isinstance(theta, Tensor) else theta, dtype=np.float64
-        )
+        given = theta.detach().cpu().numpy() if isinstance(theta, Tensor) else theta
+        values = np.array(given, dtype=np.float64)
         if values.shape != self.groups.theta.shape:
             raise StructureError(
                 f"weights must have shape {self.groups.theta.shape} "

@@ -123,9 +123,9 @@ class Gupta(Potential):
     def interaction(self, graph: Graph) -> Tensor:
         """See :meth:`Potential.interaction`."""
         edges = graph.edges
-        distance = torch.linalg.vector_norm(edges.vectors, dim=1)
+        distance = edges.squared_lengths().sqrt()
         index = self.species_index(graph.numbers)
-        pair = (index[edges.receivers], index[edges.senders])
+        pair = (edges.to_edges(index), index[edges.senders])
         r0 = self._r0[pair]
         stretch = distance / r0
         switch = polynomial_switch(stretch, ONSET_IN_R0, CUTOFF_IN_R0)

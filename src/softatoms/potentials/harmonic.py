@@ -100,7 +100,7 @@ class Harmonic(Potential):
         nearest = torch.cdist(edges.vectors.detach(), self._vectors).argmin(dim=1)
         displacement = edges.vectors - self._vectors.index_select(0, nearest)
         index = self.species_index(graph.numbers)
-        stiffness = self._stiffness[index[edges.receivers], index[edges.senders]]
+        stiffness = self._stiffness[edges.to_edges(index), index[edges.senders]]
         strength = 0.25 * stiffness * self._is_spring.index_select(0, nearest)
         return gather(edges, lambda: strength * (displacement * displacement).sum(1))
 

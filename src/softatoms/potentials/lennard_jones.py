@@ -83,12 +83,12 @@ class LennardJones(Potential):
     def interaction(self, graph: Graph) -> Tensor:
         """See :meth:`Potential.interaction`."""
         edges = graph.edges
-        r2 = (edges.vectors * edges.vectors).sum(1)
+        r2 = edges.squared_lengths()
         if len(self._epsilon) == 1:
             depth, width = self._epsilon[0, 0], self._sigma[0, 0]
         else:
             index = self.species_index(graph.numbers)
-            pair = (index[edges.receivers], index[edges.senders])
+            pair = (edges.to_edges(index), index[edges.senders])
             depth, width = self._epsilon[pair], self._sigma[pair]
         attraction = (width * width / r2) ** 3
         energy = (attraction * attraction - attraction) * (2.0 * depth)

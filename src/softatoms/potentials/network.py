@@ -40,7 +40,7 @@ class NetworkPotential(Potential):
         cutoff: float = 5.0,
         n_features: int = 64,
         n_layers: int = 3,
-        n_radial: int = 12,
+        n_radial: int = 8,
         typical_neighbours: float = 30.0,
         isolated_energies: Mapping[str, float] | None = None,
         seed: int = 0,

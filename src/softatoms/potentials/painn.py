@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..gather import gather
+from ..gather import Edges, gather
 from ..graph import Graph
 from .network import NetworkPotential
 from .radial import perceptron
@@ -30,17 +30,24 @@ class PaiNN(NetworkPotential):
     def scalar_features(self, graph: Graph, embedded: Tensor) -> Tensor:
         """See :meth:`NetworkPotential.scalar_features`."""
         edges = graph.edges
-        distance = torch.linalg.vector_norm(edges.vectors, dim=1)
-        direction = (edges.vectors / distance.unsqueeze(1)).unsqueeze(2)
+        distance = edges.squared_lengths().sqrt()
+        direction = edges.vectors / distance.unsqueeze(1)
         basis = self.radial(distance)
+        directed_basis = (basis.unsqueeze(2) * direction.unsqueeze(1)).flatten(1)
         scalars, vectors = embedded, None
         for layer in self.layers:
-            scalars, vectors = layer(graph, basis, direction, scalars, vectors, self.message_scale)
+            scalars, vectors = layer(
+                edges, basis, directed_basis, scalars, vectors, self.message_scale
+            )
         return scalars
 
 
 class _Layer(nn.Module):
     """One round of messages between neighbours, then an update within each node.
+
+    The filters of PaiNN are linear in the radial functions, so neighbours are summed once per
+    radial function and the learned weights come after the sum. That is the same number, without a
+    filter value per edge and feature.
 
     Args:
         n_features: Number of scalar and of vector features.
@@ -53,52 +60,58 @@ class _Layer(nn.Module):
         self, n_features: int, n_radial: int, *, has_vectors: bool, keeps_vectors: bool
     ) -> None:
         super().__init__()
-        self.n_features = n_features
-        self.has_vectors = has_vectors
         self.keeps_vectors = keeps_vectors
-        parts = 3 if has_vectors else 2
-        self.context = perceptron(n_features, n_features, parts * n_features)
-        self.filter = nn.Linear(n_radial, parts * n_features, bias=False)
+        # Messages: to the scalars, along the edge to the vectors, and from vectors to vectors.
+        n_messages = 3 if has_vectors else 2
+        self.context = perceptron(n_features, n_features, n_messages * n_features)
+        self.filters = nn.Parameter(torch.randn(n_messages, n_radial, n_features) * n_radial**-0.5)
         self.mix = nn.Linear(n_features, 2 * n_features, bias=False)
         self.update = perceptron(2 * n_features, n_features, (2 + keeps_vectors) * n_features)
 
     def forward(
         self,
-        graph: Graph,
+        edges: Edges,
         basis: Tensor,
-        direction: Tensor,
+        directed_basis: Tensor,
         scalars: Tensor,
         vectors: Tensor | None,
         scale: float,
     ) -> tuple[Tensor, Tensor | None]:
-        """New scalar features (n_nodes, n_features) and vector features (n_nodes, 3, n_features)."""
-        width = self.n_features
-        context = self.context(scalars)
-        weights = self.filter(basis)
+        """Features after this layer.
 
-        def message(spoken: Tensor) -> Tensor:
-            invariant = spoken[:, : 2 * width] * weights[:, : 2 * width]
-            along = direction * invariant[:, None, width:]
-            if vectors is not None:
-                carried = spoken[:, 2 * width :].unflatten(1, (3, width))
-                along = along + carried * weights[:, None, 2 * width :]
-            return torch.cat([invariant[:, None, :width], along], dim=1)
+        Args:
+            edges: Edges between nodes.
+            basis: Radial functions, shape (n_edges, n_radial).
+            directed_basis: Radial functions times edge direction, shape (n_edges, n_radial × 3).
+            scalars: Scalar features, shape (n_nodes, n_features).
+            vectors: Vector features, shape (n_nodes, 3, n_features), or None in the first layer.
+            scale: Factor of all messages.
 
-        spoken = context[:, : 2 * width]
+        Returns:
+            The new scalar and vector features.
+        """
+        width = scalars.shape[1]
+        spoken = self.context(scalars).split(width, dim=1)
+        heard = gather(edges, _as_it_is, sender=(spoken[0],), along=basis)
+        scalars = scalars + scale * (heard * self.filters[0]).sum(1)
+        pull = gather(edges, _as_it_is, sender=(spoken[1],), along=directed_basis)
+        change = (pull.unflatten(1, (-1, 3)) * self.filters[1].unsqueeze(1)).sum(1)
         if vectors is not None:
-            gated = vectors * context[:, None, 2 * width :]
-            spoken = torch.cat([spoken, gated.flatten(1)], dim=1)
-        heard = gather(graph.edges, message, sender=(spoken,)) * scale
-        scalars = scalars + heard[:, 0]
-        vectors = heard[:, 1:] if vectors is None else vectors + heard[:, 1:]
+            gated = vectors * spoken[2].unsqueeze(1)
+            carried = gather(edges, _as_it_is, sender=(gated,), along=basis)
+            change = change + (carried * self.filters[2].unsqueeze(1)).sum(1)
+        vectors = scale * change if vectors is None else vectors + scale * change
 
         left, right = self.mix(vectors).split(width, dim=2)
-        length = smooth_norm(right)
-        gates = self.update(torch.cat([scalars, length], dim=1))
-        scalars = scalars + gates[:, :width] + gates[:, width : 2 * width] * (left * right).sum(1)
+        gates = self.update(torch.cat([scalars, smooth_norm(right)], dim=1)).split(width, dim=1)
+        scalars = scalars + gates[0] + gates[1] * (left * right).sum(1)
         if not self.keeps_vectors:
             return scalars, None
-        return scalars, vectors + gates[:, None, 2 * width :] * left
+        return scalars, vectors + gates[2].unsqueeze(1) * left
+
+
+def _as_it_is(features: Tensor) -> Tensor:
+    return features
 
 
 def smooth_norm(vectors: Tensor) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from ..gather import gather
@@ -34,7 +33,7 @@ class SchNet(NetworkPotential):
     def scalar_features(self, graph: Graph, embedded: Tensor) -> Tensor:
         """See :meth:`NetworkPotential.scalar_features`."""
         edges = graph.edges
-        distance = torch.linalg.vector_norm(edges.vectors, dim=1)
+        distance = edges.squared_lengths().sqrt()
         basis = self.radial(distance)
         features = embedded
         for filter_network, inward, outward in zip(
