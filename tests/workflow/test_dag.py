@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
 from snakemake.profiles import ProfileConfigFileParser
+
+from softatoms.config.figures import FigureName
 
 from .conftest import REPOSITORY, Clone, edited, job_counts
 
@@ -81,6 +85,13 @@ def test_only_gpu_rules_ask_for_a_gpu(
     blocks = re.split(r"^(?:local)?rule ", output, flags=re.MULTILINE)[1:]
     asking = {block.split(":", 1)[0] for block in blocks if re.search(r"\bgpu=1\b", block)}
     assert asking == ({"scan"} if gpus else set())
+
+
+@pytest.mark.parametrize("name", get_args(FigureName))
+def test_captions_are_those_of_the_figures(name: str) -> None:
+    caption = (REPOSITORY / f"workflow/report/{name}.rst").read_text()
+    module = importlib.import_module(f"softatoms.figures.{name}")
+    assert caption.split() == module.CAPTION.split()
 
 
 def test_broken_campaign_is_refused_with_file_and_key(clone: Clone, tmp_path: Path) -> None:

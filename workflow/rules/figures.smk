@@ -9,8 +9,8 @@ rule figures:
         png=[
             report(
                 results("figures", f"{name}.png"),
-                caption="../report/figures.rst",
-                category="Composition",
+                caption=f"../report/{name}.rst",
+                category="Figures",
                 labels={"figure": name},
             )
             for name in campaign.figure_names()
