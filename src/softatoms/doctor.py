@@ -134,11 +134,7 @@ def _slurm() -> list[Finding]:
     try:
         answer = _output("sinfo", "--noheader", "--format=%P %D %G")
     except (OSError, subprocess.SubprocessError):
-        return [
-            Finding(
-                "info", "slurm", "installed, but its controller does not answer", "scontrol ping"
-            )
-        ]
+        return [Finding("info", "slurm", "installed, but no controller answers", "scontrol ping")]
     partitions = "; ".join(line.strip() for line in answer.splitlines())
     findings = [Finding("ok", "slurm", f"partitions (nodes, gres): {partitions}")]
     try:
