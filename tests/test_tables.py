@@ -17,6 +17,7 @@ import pytest
 
 from softatoms.files import replacing
 from softatoms.provenance import Provenance
+from softatoms.table_reference import markdown_reference
 from softatoms.table_schemas import SCHEMAS
 from softatoms.tables import TableError, merge_tables, read_table, write_table
 
@@ -100,6 +101,11 @@ def test_every_column_of_every_table_has_a_unit_and_a_description():
         for column in schema.columns:
             assert column.description
             assert bool(column.unit) == (column.kind != "text"), column.name
+
+
+def test_the_page_about_tables_is_not_stale():
+    page = Path(__file__).parents[1] / "docs" / "tables.md"
+    assert page.read_text(encoding="utf-8") == markdown_reference()
 
 
 def test_duckdb_and_pandas_read_it_directly(path):

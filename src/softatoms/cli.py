@@ -84,8 +84,10 @@ def _parser() -> argparse.ArgumentParser:
     report = command("report", _report, "write the report, one HTML page", out="page to write")
     report.add_argument("--tables", required=True, type=Path, help="folder of the tables")
     report.add_argument("--figures", required=True, type=Path, help="folder of the figures")
-    schema = command("schema", _schema, "write the JSON schema of configuration files", out="file")
-    schema.add_argument("--reference", type=Path, help="also write all keys as a Markdown page")
+    schema = command("schema", _schema, "write the JSON schema of configuration files", out="")
+    schema.add_argument("--out", type=Path, help="JSON schema to write")
+    schema.add_argument("--reference", type=Path, help="page about all configuration keys to write")
+    schema.add_argument("--tables", type=Path, help="page about all tables to write")
     command("doctor", _doctor, "say what is installed, what is missing and how to get it", out="")
     return parser
 
@@ -211,12 +213,18 @@ def _report(arguments: argparse.Namespace) -> int:
 
 
 def _schema(arguments: argparse.Namespace) -> int:
-    from .config.reference import json_schema, markdown_reference
+    from . import table_reference
+    from .config import reference
     from .files import write_text
 
-    write_text(arguments.out, json_schema())
-    if arguments.reference is not None:
-        write_text(arguments.reference, markdown_reference())
+    pages = (
+        (arguments.out, reference.json_schema),
+        (arguments.reference, reference.markdown_reference),
+        (arguments.tables, table_reference.markdown_reference),
+    )
+    for path, make in pages:
+        if path is not None:
+            write_text(path, make())
     return 0
 
 
