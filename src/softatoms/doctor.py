@@ -57,7 +57,7 @@ def examine(stream: TextIO) -> int:
     findings = [
         Finding("ok", "softatoms", f"{__version__}, revision {git_revision()}"),
         Finding("ok", "python", f"{platform.python_version()} on {platform.platform()}"),
-        Finding("ok", "processors", f"{len(os.sched_getaffinity(0))} usable"),
+        Finding("ok", "processors", f"{_processors()} usable"),
         *_packages(_NEEDED, "missing", "make env"),
         *_packages(_WORKFLOW, "info", "pip install -e '.[workflow]' (make env does)"),
         *_devices(),
@@ -70,6 +70,13 @@ def examine(stream: TextIO) -> int:
     missing = sum(finding.level == "missing" for finding in findings)
     stream.write(f"{missing} missing\n" if missing else "nothing is missing\n")
     return 1 if missing else 0
+
+
+def _processors() -> int:
+    """Processors this process may use, where the system tells."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _packages(names: tuple[str, ...], level: str, remedy: str) -> list[Finding]:

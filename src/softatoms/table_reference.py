@@ -46,13 +46,14 @@ Whenever a table is written, and again whenever a command reads one:
   back.
 
 A file appears whole or not at all: it is written under another name and renamed. Joining the
-tables of jobs fails with the identifiers named if a row is missing, comes twice or was not asked for, or if
-parts come from different configurations or potentials.
+tables of jobs fails with the identifiers named if a row is missing, comes twice or was not asked
+for, or if parts come from different configurations or potentials.
 
 A composition that cannot be computed is a row all the same: `status` is `unconverged` or `failed`,
 `error` says why, and its results are missing. Figures leave such rows out and say how many.
 
-Two runs of one configuration on one machine give the same values to the last bit;
+Two runs of one configuration on the same kind of processor give the same values to the last bit (on
+a GPU sums may differ in the last digits);
 `Table.content_hash()` compares them without wall times and times of writing.
 
 Below, *missing* says when a value may be missing: never, unless the status is ok, or always.

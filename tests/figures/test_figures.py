@@ -16,7 +16,7 @@ from softatoms.config.figures import FigureName
 from softatoms.errors import SoftatomsError
 from softatoms.figures.data import Binary, CampaignTables, binaries
 from softatoms.figures.free_energy import tangents, with_ideal_entropy
-from softatoms.figures.pair_map import extremes
+from softatoms.figures.pair_map import extremes, round_numbers
 from softatoms.figures.ranking import axis_label
 from softatoms.units import BOLTZMANN_EV_PER_K
 
@@ -142,8 +142,16 @@ def test_ranking_shows_the_first_ranks(small_campaign):
     assert sum(len(line.get_xdata()) for line in cloud.get_lines()) == len(ranking)
 
 
+def test_round_numbers():
+    assert round_numbers(68.7, 687.0) == [100.0, 200.0, 500.0]
+    assert round_numbers(0.01, 0.1) == [0.01, 0.02, 0.05, 0.1]
+
+
 def test_labels_carry_units():
-    assert axis_label("mixing_free_energy_ev_per_atom") == ("mixing free energy (meV/atom)", 1e3)
+    assert axis_label("mixing_free_energy_ev_per_atom") == (
+        "free energy of mixing (meV/atom)",
+        1e3,
+    )
     assert axis_label("bulk_modulus_gpa") == ("bulk modulus (GPa)", 1.0)
     assert axis_label("a_ang") == ("a (Å)", 1.0)
     assert axis_label("x_Cu") == ("atomic fraction of Cu", 1.0)

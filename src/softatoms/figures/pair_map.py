@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.colors import AsinhNorm
 from matplotlib.figure import Figure
 
 from .data import Binary, CampaignTables, left_out, require
@@ -36,29 +38,44 @@ def draw(config: CampaignConfig, data: CampaignTables) -> Figure:
     maps = {name: values for name, values in maps.items() if np.isfinite(values).any()}
     require(bool(maps), "pair_map", "compositions of two elements")
     largest = max(np.nanmax(np.abs(values)) for values in maps.values())
-    size = _CELL * len(elements)
-    figure = Figure(figsize=((size + 0.6) * len(maps) + 0.9, size + 1.3), layout="constrained")
+    # Colours follow small energies too, where one pair mixes far worse than all others.
+    norm = AsinhNorm(linear_width=0.1 * largest, vmin=-largest, vmax=largest)
+    size = _CELL * (len(elements) - 1)
+    figure = Figure(figsize=((size + 0.6) * len(maps) + 0.9, size + 0.9), layout="constrained")
     panels = figure.subplots(1, len(maps), squeeze=False)[0]
     for axes, (name, values) in zip(panels, maps.items(), strict=True):
-        image = axes.imshow(values, cmap="RdBu_r", vmin=-largest, vmax=largest)
+        # The first row and the last column of a lower triangle are empty.
+        shown = values[1:, :-1]
+        image = axes.imshow(shown, cmap="RdBu_r", norm=norm)
         axes.set_title(f"{name}, {METHOD_LABELS[method]}")
-        axes.set_xticks(range(len(elements)), elements)
-        axes.set_yticks(range(len(elements)), elements)
+        axes.set_xticks(range(len(elements) - 1), elements[:-1])
+        axes.set_yticks(range(len(elements) - 1), elements[1:])
         axes.grid(visible=False)
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0)
-        for (row, column), value in np.ndenumerate(values):
+        for (row, column), value in np.ndenumerate(shown):
             if np.isfinite(value):
-                shade = "white" if abs(value) > 0.6 * largest else "black"
+                shade = "white" if abs(norm(value) - 0.5) > 0.35 else "black"
                 axes.text(
                     column, row, f"{value:.0f}", ha="center", va="center", color=shade, fontsize=8
                 )
     bar = figure.colorbar(image, ax=panels, shrink=0.8)
+    bar.ax.minorticks_off()
+    marks = round_numbers(0.1 * largest, largest)
+    bar.set_ticks([*(-mark for mark in marks), 0.0, *marks])
+    bar.ax.yaxis.set_major_formatter("{x:g}")
     bar.set_label("energy of mixing farthest from 0 (meV/atom)")
     remark = left_out(table)
     if remark:
         figure.suptitle(remark, fontsize=8, color="#B00000")
     return figure
+
+
+def round_numbers(low: float, high: float) -> list[float]:
+    """Numbers of the series 1, 2, 5, 10 ... between two positive bounds."""
+    first = math.floor(math.log10(low))
+    series = (step * 10.0**k for k in range(first, first + 3) for step in (1, 2, 5))
+    return [number for number in series if low <= number <= high]
 
 
 def extremes(table: Table, prototype: str, method: str) -> NDArray[np.float64]:

@@ -13,17 +13,22 @@ if TYPE_CHECKING:
     from ..config import CampaignConfig
 
 _SHOWN = 20
+_STIFFNESS = "bulk_modulus_gpa"
 _MARKS = {1: "s", 2: "o", 3: "^", 4: "D", 5: "P"}
 _COLOURS = {1: "#7F7F7F", 2: "#0072B2", 3: "#D55E00", 4: "#009E73", 5: "#CC79A7"}
 _MOST = max(_COLOURS)
+_LABELS = {
+    "energy_ev_per_atom": "energy (meV/atom)",
+    "mixing_ev_per_atom": "energy of mixing (meV/atom)",
+    "formation_ev_per_atom": "energy of formation (meV/atom)",
+    "mixing_free_energy_ev_per_atom": "free energy of mixing (meV/atom)",
+}
 
-CAPTION = (
-    "Left: the first ranks. Right: all compositions that pass the filters, by number of elements."
-)
+CAPTION = "Left: the first ranks. Right: bulk modulus of all compositions that pass the filters."
 
 
 def draw(config: CampaignConfig, data: CampaignTables) -> Figure:
-    """Bars of the first ranks on the left, energy against entropy-free stiffness on the right."""
+    """Bars of the first ranks on the left, bulk modulus of all that passed on the right."""
     table = data.ranking
     require(table.data.num_rows > 0, "ranking", "composition that passes the filters")
     by = config.screening.rank_by if config.screening is not None else ""
@@ -46,13 +51,14 @@ def draw(config: CampaignConfig, data: CampaignTables) -> Figure:
     bars.set_xlabel(label)
     bars.set_title(f"first {count} of {table.data.num_rows}")
     bars.grid(visible=False, axis="y")
+    # Along the quantity that ranks, or along the energy where stiffness itself ranks.
+    along = "mixing_ev_per_atom" if by == _STIFFNESS else by
+    along_label, along_scale = axis_label(along)
     for n in np.unique(sizes)[::-1]:
         chosen = sizes == n
         cloud.plot(
-            1e3 * table.real("mixing_ev_per_atom")[chosen],
-            scale * table.real(by)[chosen]
-            if by != "mixing_ev_per_atom"
-            else table.real("volume_ang3_per_atom")[chosen],
+            along_scale * table.real(along)[chosen],
+            table.real(_STIFFNESS)[chosen],
             _MARKS[n],
             markersize=3,
             markeredgewidth=0,
@@ -61,8 +67,8 @@ def draw(config: CampaignConfig, data: CampaignTables) -> Figure:
             label=f"{n}{' or more' if n == _MOST else ''} elements",
             rasterized=True,
         )
-    cloud.set_xlabel("energy of mixing (meV/atom)")
-    cloud.set_ylabel(label if by != "mixing_ev_per_atom" else axis_label("volume_ang3_per_atom")[0])
+    cloud.set_xlabel(along_label)
+    cloud.set_ylabel(axis_label(_STIFFNESS)[0])
     cloud.set_title("all that pass the filters")
     cloud.legend(markerscale=2, loc="best")
     return figure
@@ -70,8 +76,9 @@ def draw(config: CampaignConfig, data: CampaignTables) -> Figure:
 
 def axis_label(column: str) -> tuple[str, float]:
     """Text for an axis, and the factor from the unit of the table to that of the axis."""
+    if column in _LABELS:
+        return _LABELS[column], 1e3
     for ending, unit, scale in (
-        ("_ev_per_atom", "meV/atom", 1e3),
         ("_gpa", "GPa", 1.0),
         ("_ang3_per_atom", "Å³/atom", 1.0),
         ("_ang", "Å", 1.0),

@@ -30,8 +30,20 @@ _DIGITS = {
     "bulk_": 2,
     "pressure_": 5,
 }
-_HIDDEN = ("b_ang", "c_ang", "n_sites", "correlation_error", "evaluations")
-"""Columns that stay in the Parquet file and would only widen the page."""
+_LEADING = (
+    "formula",
+    "prototype",
+    "method",
+    "replicate",
+    "a_ang",
+    "volume_ang3_per_atom",
+    "energy_ev_per_atom",
+    "mixing_ev_per_atom",
+    "bulk_modulus_gpa",
+    "pressure_gpa",
+)
+_TRAILING = ("scan", "composition_id", "status", "error")
+"""Columns of the page before and behind the fractions; the Parquet file has more."""
 
 _RANKS_SHOWN = 25
 
@@ -104,7 +116,6 @@ def _ranking(config: CampaignConfig, data: CampaignTables) -> str:
     if config.screening is None:
         return ""
     columns = {
-        "rank": ("rank", 1.0, 0),
         "n_elements": ("elements", 1.0, 0),
         "mixing_free_energy_ev_per_atom": ("free energy of mixing (meV/atom)", 1e3, 1),
         "mixing_ev_per_atom": ("energy of mixing (meV/atom)", 1e3, 1),
@@ -112,14 +123,14 @@ def _ranking(config: CampaignConfig, data: CampaignTables) -> str:
         "bulk_modulus_gpa": ("bulk modulus (GPa)", 1.0, 1),
     }
     rows = [
-        [row["formula"], row["prototype"]]
+        [str(row["rank"]), row["formula"], row["prototype"]]
         + [
             "" if row[name] is None else f"{scale * row[name]:.{digits}f}"
             for name, (_, scale, digits) in columns.items()
         ]
         for row in data.ranking.rows()[:_RANKS_SHOWN]
     ]
-    head = ["formula", "prototype", *(label for label, _, _ in columns.values())]
+    head = ["rank", "formula", "prototype", *(label for label, _, _ in columns.values())]
     rule = f"by {config.screening.rank_by}, {config.screening.order}"
     return f"<h2>Ranking</h2>\n<p>First {len(rows)} {html.escape(rule)}.</p>\n" + _html_table(
         head, rows
@@ -159,11 +170,9 @@ def _provenance(data: CampaignTables) -> str:
 
 def _rows_as_json(table: Table) -> str:
     """The rows for the script of the page, rounded to what a reader can use."""
-    names = [
-        name
-        for name in table.data.column_names
-        if name not in _HIDDEN and not name.startswith("slope_")
-    ]
+    held = table.data.column_names
+    fractions = [name for name in held if name.startswith("x_")]
+    names = [*_LEADING, *fractions, *_TRAILING]
     digits = {
         n: next((d for start, d in _DIGITS.items() if n.startswith(start)), None) for n in names
     }
