@@ -148,7 +148,7 @@ def test_rows_that_do_not_fit_are_not_written(rows, message, path):
 class TestTampering:
     @pytest.fixture(autouse=True)
     def _written(self, path):
-        write(path, [row("a"), row("b", a_ang=4.0)])
+        write(path, [row("a"), row("b", a_ang=4.0, pressure_gpa=0.0)])
 
     def refused(self, path: Path, message: str, name: str = "composition") -> None:
         with pytest.raises(TableError) as raised:
@@ -172,7 +172,7 @@ class TestTampering:
         rewrite(path, pq.read_table(path).take([1, 0]))
         self.refused(path, "was changed after softatoms wrote it")
 
-    def test_a_value_made_missing(self, path):
+    def test_a_zero_made_missing(self, path):
         data = pq.read_table(path)
         index = data.column_names.index("pressure_gpa")
         values = pa.array([0.5, None])

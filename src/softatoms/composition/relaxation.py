@@ -215,9 +215,15 @@ class _Search:
     def _evaluate(
         self, indices: list[int], changes: NDArray[np.float64], wanted: frozenset[str]
     ) -> dict[int, Evaluation]:
-        """Evaluate some structures in one pass, or one by one if the pass meets an error."""
+        """Evaluate some structures in one pass.
+
+        If an error or an infinite number comes out, the pass is repeated without the healthy
+        structures, and in halves, until the sick ones stand alone: in one batch they would spoil
+        the others.
+        """
         if not indices:
             return {}
+        found: dict[int, Evaluation] = {}
         try:
             outs = self._evaluate_together(tuple(indices), changes, wanted)
         except torch.OutOfMemoryError:
@@ -226,14 +232,19 @@ class _Search:
             if len(indices) == 1:
                 self.results[indices[0]].fail(f"{type(error).__name__}: {error}")
                 return {}
-            return {
-                i: out
-                for i, change in zip(indices, changes, strict=True)
-                for out in self._evaluate([i], np.array([change]), wanted).values()
-            }
-        for i in indices:
-            self.results[i].evaluations += 1
-        return dict(zip(indices, outs, strict=True))
+            sick = np.ones(len(indices), dtype=bool)
+        else:
+            for i, out in zip(indices, outs, strict=True):
+                self.results[i].evaluations += 1
+                found[i] = out
+            sick = np.array([not _is_finite(out) for out in outs])
+        if len(indices) == 1 or not sick.any():
+            return found
+        suspects = np.flatnonzero(sick)
+        parts = [suspects] if len(suspects) < len(indices) else np.array_split(suspects, 2)
+        for part in parts:
+            found.update(self._evaluate([indices[k] for k in part], changes[part], wanted))
+        return found
 
     def _evaluate_together(
         self, indices: tuple[int, ...], changes: NDArray[np.float64], wanted: frozenset[str]
@@ -266,3 +277,8 @@ class _Search:
 
 def _pressure(out: Evaluation) -> float:
     return float("nan") if out.stress is None else -float(out.stress.trace()) / 3.0
+
+
+def _is_finite(out: Evaluation) -> bool:
+    stress_is_finite = out.stress is None or bool(torch.isfinite(out.stress).all())
+    return stress_is_finite and bool(torch.isfinite(out.energy))
