@@ -42,9 +42,7 @@ def unfold(soft: SoftAtoms, reach: float) -> Unfolded:
     extent = np.ptp(soft.positions @ np.linalg.inv(soft.cell), axis=0)
     steps = [
         range(-n, n + 1) if periodic else range(1)
-        for n, periodic in zip(
-            np.ceil(reach / heights + extent).astype(int), soft.pbc, strict=True
-        )
+        for n, periodic in zip(np.ceil(reach / heights + extent).astype(int), soft.pbc, strict=True)
     ]
     sites, positions = [np.arange(len(soft))], [soft.positions]
     for shift in itertools.product(*steps):
@@ -65,16 +63,17 @@ def unfold(soft: SoftAtoms, reach: float) -> Unfolded:
     return Unfolded(cluster, len(soft), source)
 
 
-def home_energies(
-    potential: Potential, unfolded: Unfolded, coupling: str
-) -> tuple[Tensor, Tensor]:
+def home_energies(potential: Potential, unfolded: Unfolded, coupling: str) -> tuple[Tensor, Tensor]:
     """Weighted energies of the home sites, and the positions they depend on."""
     soft = unfolded.soft
     batch = Batch([soft], torch.device("cpu"))
     positions = torch.from_numpy(soft.positions.copy()).requires_grad_()
     pairs = neighbour_pairs(soft.positions, soft.cell, soft.pbc, potential.cutoff)
     geometry = batch.geometry(
-        [pairs], positions, torch.zeros(1, 3, 3, dtype=torch.float64), potential.cutoff,
+        [pairs],
+        positions,
+        torch.zeros(1, 3, 3, dtype=torch.float64),
+        potential.cutoff,
         torch.float64,
     )
     weights = batch.node_weights(soft.weights)

@@ -25,7 +25,20 @@ _HOME = {
     "CheckpointError": "errors",
 }
 
-__all__ = [*_HOME, "__version__"]
+__all__ = [
+    "CheckpointError",
+    "Evaluation",
+    "OptionError",
+    "SoftAtoms",
+    "SoftCalculator",
+    "SoftatomsError",
+    "StructureError",
+    "__version__",
+    "evaluate",
+    "evaluate_batch",
+    "load_potential",
+    "save_potential",
+]
 
 if TYPE_CHECKING:
     from .calculator import SoftCalculator

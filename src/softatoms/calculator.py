@@ -9,17 +9,17 @@ import numpy as np
 import torch
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
+from ase.outputs import Properties, all_outputs
 from ase.stress import full_3x3_to_voigt_6_stress
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from . import units
-from .conversion import dominant_numbers
 from .errors import OptionError
 from .evaluation import BatchEvaluator, Evaluation, check_device, check_dtype
 from .graph import Batch, check_coupling
 from .neighbours import SkinnedList
-from .potentials.base import Potential
+from .potentials.base import N_ELEMENTS, Potential
 from .runtime import keep_freed_memory
 from .structure import SoftAtoms
 
@@ -28,7 +28,7 @@ class SoftCalculator(Calculator):
     """Energy, forces and stress of a soft structure for ASE's optimisers and dynamics.
 
     Positions, cell and periodicity are those of the ``Atoms`` it is attached to, candidates and
-    weights those of ``soft``. ``results`` also holds ``energies`` (of sites) and
+    weights those of ``soft``; every atom must be one of the candidates of its site. ``results`` also holds ``energies`` (of sites) and
     ``weight_gradient``.
 
     Args:
@@ -59,10 +59,16 @@ class SoftCalculator(Calculator):
         skin: float = 0.5,
     ) -> None:
         super().__init__()
-        if not skin >= 0:
-            raise OptionError(f"skin must be at least 0 Å, got {skin!r}")
+        if not isinstance(potential, Potential):
+            raise OptionError(
+                f"potential must come from load_potential, got {type(potential).__name__}"
+            )
+        if not isinstance(soft, SoftAtoms):
+            raise OptionError(f"soft must be a SoftAtoms, got {type(soft).__name__}")
+        if isinstance(skin, bool) or not isinstance(skin, int | float) or not 0 <= skin < np.inf:
+            raise OptionError(f"skin must be a number of at least 0 Å, got {skin!r}")
         self._soft = soft
-        self._numbers = dominant_numbers(soft)
+        self._candidates = soft.node_site * N_ELEMENTS + soft.node_number
         target = check_device(device)
         if target.type == "cpu":
             keep_freed_memory()
@@ -110,8 +116,14 @@ class SoftCalculator(Calculator):
         if out.stress is not None:
             self.results["stress"] = full_3x3_to_voigt_6_stress(out.stress.cpu().numpy())
 
+    def export_properties(self) -> Properties:
+        """What ASE has a name for, of the results; ``weight_gradient`` is only in ``results``."""
+        return Properties({name: self.results[name] for name in self.results if name in all_outputs})
+
     def heat_flux(self, atoms: Atoms) -> NDArray[np.float64]:
         """Heat flux in eV Å/fs, shape (3,), from the positions and momenta of ``atoms``."""
+        if not atoms.has("momenta"):
+            raise OptionError("heat_flux needs velocities: the atoms have no momenta")
         velocities = torch.from_numpy(units.velocity_from_ase(atoms.get_velocities()))
         flux = self._evaluate(atoms, frozenset({"heat_flux"}), velocities).heat_flux
         return np.zeros(3) if flux is None else flux.cpu().numpy()
@@ -119,7 +131,11 @@ class SoftCalculator(Calculator):
     def _evaluate(
         self, atoms: Atoms, wanted: frozenset[str], velocities: Tensor | None = None
     ) -> Evaluation:
-        if not np.array_equal(atoms.numbers, self._numbers):
+        sites = np.arange(len(atoms))
+        if (
+            len(atoms) != len(self._soft)
+            or not np.isin(sites * N_ELEMENTS + atoms.numbers, self._candidates).all()
+        ):
             raise OptionError(
                 f"the atoms ({atoms.get_chemical_formula()}, {len(atoms)} sites) are not those of "
                 f"the soft structure ({len(self._soft)} sites): attach the calculator to "
@@ -136,5 +152,3 @@ class SoftCalculator(Calculator):
             wanted=wanted,
             velocities=None if velocities is None else velocities.to(device),
         )[0]
-
-

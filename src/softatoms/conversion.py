@@ -110,7 +110,9 @@ def to_pymatgen(soft: SoftAtoms) -> Structure:
     from pymatgen.core import Lattice, Structure
 
     if abs(np.linalg.det(soft.cell)) < 1e-12:
-        raise StructureError("a pymatgen Structure needs a cell of finite volume; this one has none")
+        raise StructureError(
+            "a pymatgen Structure needs a cell of finite volume; this one has none"
+        )
     species, sites = [], []
     for site in range(len(soft)):
         held = {symbol: weight for symbol, weight in soft.candidates(site).items() if weight > 0}

@@ -22,9 +22,10 @@ class CheckpointError(SoftatomsError):
     """A saved potential that is missing, damaged or of another format."""
 
 
-def suggest(given: str, known: Iterable[str]) -> str:
+def suggest(given: object, known: Iterable[str]) -> str:
     """Say which names exist and, when one is close to ``given``, which was probably meant."""
     names = sorted(known)
-    close = difflib.get_close_matches(given, names, n=1, cutoff=0.6)
-    hint = f"did you mean '{close[0]}'? " if close else ""
+    folded = {name.casefold(): name for name in names}
+    close = difflib.get_close_matches(str(given).casefold(), folded, n=1, cutoff=0.6)
+    hint = f"did you mean '{folded[close[0]]}'? " if close else ""
     return f"{hint}known: {', '.join(names)}"

@@ -267,8 +267,13 @@ class BatchEvaluator:
                 columns["stress"] = self._stress(geometry, first_order, cells).unbind()
             if velocities is not None:
                 columns["convective_heat_flux"], columns["heat_flux"] = self._heat_flux(
-                    geometry, gathered, first_order, gradients,
-                    weights.detach(), node_energies.detach(), velocities,
+                    geometry,
+                    gathered,
+                    first_order,
+                    gradients,
+                    weights.detach(),
+                    node_energies.detach(),
+                    velocities,
                 )
         if by_theta is not None:
             if "weight_gradient" in wanted:

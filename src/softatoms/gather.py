@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 
 @dataclass
@@ -77,24 +78,33 @@ class Edges:
         return of_edges.reshape(self.n_receivers, self.width, *of_edges.shape[1:])
 
 
+def unchanged(values: Tensor) -> Tensor:
+    """The message that repeats what was picked at the sender."""
+    return values
+
+
 def gather(
     edges: Edges,
     message: Callable[..., Tensor],
     *,
     sender: Sequence[Tensor] = (),
+    edge: Sequence[Tensor] = (),
     along: Tensor | None = None,
+    is_last: bool = False,
 ) -> Tensor:
     """Sum the weighted messages that arrive at every receiver.
 
     Args:
         edges: The edges to run along.
-        message: Called with one tensor per entry of ``sender``, each picked at the sender of every
-            edge, shape (n_edges, ...). Returns the messages, shape (n_edges, ...). It may also use
-            properties of the edge or of its receiver, which it closes over.
+        message: Makes the messages, shape (n_edges, ...), from the entries of ``sender``, each
+            picked at the sender of every edge, followed by the entries of ``edge``.
         sender: Tensors with one row per sender. Everything a message needs to know about its
             sender beyond its species and position must come through here.
+        edge: Tensors with one row per edge.
         along: Coefficients of each edge, shape (n_edges, n_moments), such as its direction: the
             sum then has one entry per coefficient, in front of the axes of the message.
+        is_last: No later gather depends on the result. Rates of change, which only the heat flux
+            of later gathers needs, are then not followed any further.
 
     Returns:
         Σ over incoming edges of factor · message, shape (n_receivers, ...), or of
@@ -103,7 +113,11 @@ def gather(
     picked = [values.index_select(0, edges.senders) for values in sender]
     if edges.tap is not None:
         edges.tap.records.extend((values, edges) for values in picked)
-    messages = message(*picked)
+        if is_last:
+            picked = [_without_rate(values) for values in picked]
+            edge = [_without_rate(values) for values in edge]
+            along = None if along is None else _without_rate(along)
+    messages = message(*picked, *edge)
     if along is None and messages.dim() == 1:
         return edges.rows(edges.factors * messages).sum(1)
     shape = messages.shape[1:]
@@ -113,3 +127,8 @@ def gather(
     if along is None:
         return received.reshape(edges.n_receivers, *shape)
     return received.reshape(edges.n_receivers, along.shape[1], *shape)
+
+
+def _without_rate(values: Tensor) -> Tensor:
+    primal: Tensor = forward_ad.unpack_dual(values).primal
+    return primal

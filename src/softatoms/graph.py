@@ -59,7 +59,7 @@ class Graph:
 
     @staticmethod
     def of_isolated_atoms(numbers: Tensor, like: Tensor) -> Graph:
-        """One node per atomic number and no edge at all, in the type and on the device of ``like``."""
+        """One node per atomic number and no edge, in the type and on the device of ``like``."""
         none = torch.zeros(0, dtype=torch.int64, device=like.device)
         empty = like.new_zeros((0, 3))
         return Graph(numbers, Edges(none, empty, like.new_zeros(0), torch.zeros_like(numbers), 0))
@@ -145,7 +145,9 @@ class Batch:
         def joined(parts: list[NDArray[np.int64]], counts: Sequence[int]) -> NDArray[np.int64]:
             """Concatenate indices, moving those of each system behind those before it."""
             offsets = np.cumsum([0, *counts])[:-1]
-            moved = [np.where(p == PLAIN, PLAIN, p + o) for p, o in zip(parts, offsets, strict=True)]
+            moved = [
+                np.where(p == PLAIN, PLAIN, p + o) for p, o in zip(parts, offsets, strict=True)
+            ]
             return np.concatenate(moved)
 
         numbers = np.concatenate([soft.node_number for soft in systems])
@@ -196,12 +198,14 @@ class Batch:
         receivers = self._flat([p.receivers for p in pairs])
         senders = self._flat([p.senders for p in pairs])
         shifts = torch.from_numpy(np.concatenate([p.shifts for p in pairs])).to(self.device)
-        translations = shifts.to(torch.float64)
-        if self.n_systems == 1:
-            translations = translations @ cells[0]
-        else:
-            own_cell = cells.index_select(0, self.site_system.index_select(0, receivers))
-            translations = torch.bmm(translations.unsqueeze(1), own_cell).squeeze(1)
+        counts = [len(p.senders) for p in pairs]
+        # One small product per system is much faster than one with a cell for every pair.
+        translations = torch.cat(
+            [
+                steps @ cell
+                for steps, cell in zip(shifts.to(torch.float64).split(counts), cells, strict=True)
+            ]
+        )
         vectors = (
             positions.index_select(0, senders) - positions.index_select(0, receivers) + translations
         )
@@ -251,8 +255,12 @@ class Batch:
         n_nodes = len(self.numbers)
         if not self.has_soft_sites:
             edges = Edges(
-                geometry.senders, geometry.vectors, geometry.filled.to(geometry.vectors.dtype),
-                self.node_system, geometry.width, tap,
+                geometry.senders,
+                geometry.vectors,
+                geometry.filled.to(geometry.vectors.dtype),
+                self.node_system,
+                geometry.width,
+                tap,
             )
             return Graph(self.numbers, edges)
         slots = geometry.filled.nonzero().squeeze(1)
@@ -263,7 +271,11 @@ class Batch:
             pair = torch.repeat_interleave(per_pair)
             position = torch.arange(len(pair), device=self.device)
             position = position - (per_pair.cumsum(0) - per_pair)[pair]
-            slots, receiving_site, sending_site = slots[pair], receiving_site[pair], sending_site[pair]
+            slots, receiving_site, sending_site = (
+                slots[pair],
+                receiving_site[pair],
+                sending_site[pair],
+            )
             width = self.candidate_counts[sending_site]
             first_node = self.candidate_counts.cumsum(0) - self.candidate_counts
             receivers = first_node[receiving_site] + position // width

@@ -7,10 +7,10 @@ edge vectors it came along, and moments add up gather by gather:
 
     J_pot = − Σ_e r_e (∂E/∂r_e · v_j) − Σ_gathers Σ_e r_e ⟨∂E/∂g_e, ġ_e⟩
 
-for edges e = (receiver i ← sender j) with vector r_e = r_j − r_i and gathered value g_e. The adjoint
-∂E/∂g_e comes from the backward pass that also gives the forces, the rate ġ_e along the velocities
-from forward-mode differentiation during the energy evaluation. Nothing is unfolded: the result is
-exact for any number of layers and in cells smaller than the cutoff.
+for edges e = (receiver i ← sender j) with vector r_e = r_j − r_i and gathered value g_e. The
+adjoint ∂E/∂g_e comes from the backward pass that also gives the forces, the rate ġ_e along the
+velocities from forward-mode differentiation during the energy evaluation. Nothing is unfolded: the
+result is exact for any number of layers and in cells smaller than the cutoff.
 """
 
 from __future__ import annotations
@@ -106,9 +106,7 @@ def direct_flux(batch: Batch, geometry: Geometry, gradient: Tensor, velocities: 
     return -_sum_by_receiver(geometry.vectors.detach() * power, batch, batch.site_system)
 
 
-def gathered_flux(
-    batch: Batch, gathered: Sequence[Gathered], adjoints: Sequence[Tensor]
-) -> Tensor:
+def gathered_flux(batch: Batch, gathered: Sequence[Gathered], adjoints: Sequence[Tensor]) -> Tensor:
     """− Σ_gathers Σ_e r_e ⟨∂E/∂g_e, ġ_e⟩: what reached a node by way of others.
 
     Args:
@@ -151,7 +149,10 @@ def gathered_flux_by_reverse_mode(
             moment = moment + (lever * per_edge).sum()
         if moment.requires_grad:
             (slope,) = torch.autograd.grad(
-                moment, geometry.vectors, retain_graph=True, allow_unused=True,
+                moment,
+                geometry.vectors,
+                retain_graph=True,
+                allow_unused=True,
                 materialize_grads=True,
             )
         else:

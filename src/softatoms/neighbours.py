@@ -12,6 +12,11 @@ import numpy as np
 import vesin
 from numpy.typing import NDArray
 
+from .errors import StructureError
+
+MOST_BOXES = 1e5
+"""How many boxes vesin sorts points into; beyond it coarsens all three directions alike."""
+
 
 class Pairs(NamedTuple):
     """Directed pairs of sites, each pair in both directions, sorted by receiver.
@@ -28,22 +33,31 @@ class Pairs(NamedTuple):
     shifts: NDArray[np.int32]
 
 
-def complete_cell(cell: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Replace zero lattice vectors by unit vectors perpendicular to the others.
+def complete_cell(cell: NDArray[np.float64], pbc: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Replace lattice vectors along which nothing repeats by unit vectors across the others.
 
     Args:
         cell: Lattice vectors as rows in Å, shape (3, 3).
+        pbc: Periodicity along each lattice vector, shape (3,).
 
     Returns:
-        A cell of rank 3 wherever the given vectors allow it, shape (3, 3).
+        A cell of rank 3, shape (3, 3).
+
+    Raises:
+        StructureError: If a periodic lattice vector is zero or depends on the others.
     """
-    full = np.array(cell, dtype=np.float64)
-    missing = np.flatnonzero(~full.any(axis=1))
-    if len(missing) == 3:
-        return np.eye(3)
-    if len(missing):
-        # The last right-singular vectors span what the given lattice vectors leave open.
-        full[missing] = np.linalg.svd(full)[2][3 - len(missing) :]
+    full = np.where(pbc[:, None], cell, 0.0)
+    if not np.isfinite(full).all():
+        raise StructureError("cell contains nan or infinite values")
+    zero = pbc & ~full.any(axis=1)
+    if zero.any():
+        raise StructureError(
+            f"cell is singular: periodic lattice vector {np.flatnonzero(zero)[0]} is zero"
+        )
+    # The last right-singular vectors span what the periodic lattice vectors leave open.
+    full[~pbc] = np.linalg.svd(full)[2][int(pbc.sum()) :]
+    if abs(np.linalg.det(full)) < 1e-8 * np.prod(np.linalg.norm(full, axis=1)):
+        raise StructureError("cell is singular: its lattice vectors are linearly dependent")
     return full
 
 
@@ -63,12 +77,70 @@ def neighbour_pairs(
 
     Returns:
         The pairs, in both directions.
+
+    Raises:
+        StructureError: If a position is not finite, or the periodic part of the cell is singular.
     """
-    finder = vesin.NeighborList(cutoff=cutoff, full_list=True, sorted=True)
-    i, j, shifts = finder.compute(
-        points=positions, box=complete_cell(cell), periodic=pbc, quantities="ijS"
-    )
-    return Pairs(i.astype(np.int64), j.astype(np.int64), shifts)
+    finite = np.isfinite(positions).all(axis=1)
+    if not finite.all():
+        raise StructureError(
+            f"position of site {np.flatnonzero(~finite)[0]} contains nan or infinite values"
+        )
+    box = complete_cell(cell, pbc)
+    points = _without_wide_gaps(positions, box[~pbc], cutoff)
+    radius = _radius_that_vesin_bears(points, box, pbc, cutoff)
+    finder = vesin.NeighborList(cutoff=radius, full_list=True, sorted=True)
+    i, j, shifts = finder.compute(points=points, box=box, periodic=pbc, quantities="ijS")
+    pairs = Pairs(i.astype(np.int64), j.astype(np.int64), shifts)
+    if radius == cutoff:
+        return pairs
+    near = (pair_vectors(positions, cell, pairs) ** 2).sum(axis=1) < cutoff**2
+    return Pairs(*(part[near] for part in pairs))
+
+
+def _without_wide_gaps(
+    positions: NDArray[np.float64], axes: NDArray[np.float64], cutoff: float
+) -> NDArray[np.float64]:
+    """Positions with the same pairs, moved together where no pair reaches across.
+
+    An atom that left a cluster long ago, or a run that exploded, would otherwise span a space that
+    no search grid can cover.
+
+    Args:
+        positions: Cartesian positions in Å, shape (n_sites, 3).
+        axes: Unit vectors along which nothing repeats, shape (n_axes, 3).
+        cutoff: Radius in Å.
+    """
+    for axis in axes:
+        height = positions @ axis
+        if np.ptp(height) < 100.0 * cutoff:
+            continue
+        order = np.argsort(height)
+        gaps = np.diff(height[order])
+        surplus = np.cumsum(np.where(gaps > 3.0 * cutoff, gaps - 2.0 * cutoff, 0.0))
+        down = np.zeros(len(positions))
+        down[order[1:]] = surplus
+        positions = positions - down[:, None] * axis
+    return positions
+
+
+def _radius_that_vesin_bears(
+    points: NDArray[np.float64], box: NDArray[np.float64], pbc: NDArray[np.bool_], cutoff: float
+) -> float:
+    """The cutoff, or a larger radius where vesin's grid would come to nothing.
+
+    Too fine a grid is coarsened by one factor in all directions. Where the system is thin, as a
+    sheet or a wire, less than one box is left across it, and vesin divides by 0: the process dies.
+    """
+    across = np.linalg.inv(box)
+    extent = np.where(pbc, 1.0, np.ptp(points @ across, axis=0)) / np.linalg.norm(across, axis=0)
+    radius = cutoff
+    while True:
+        fewest = np.maximum(np.floor(extent / radius), 1.0)
+        factor = MOST_BOXES / np.prod(fewest + 1.0)
+        if factor >= 1.0 or fewest.min() * factor ** (1 / 3) >= 1.0:
+            return radius
+        radius *= 1.2
 
 
 def pair_vectors(
@@ -122,7 +194,10 @@ class SkinnedList:
         reach = self.cutoff + self.skin
         moved = positions - self._positions
         if not np.array_equal(cell, self._cell):
-            deformation = np.linalg.solve(complete_cell(self._cell), complete_cell(cell))
+            # The deformation nearest to none that takes the old lattice vectors to the new ones.
+            deformation = np.eye(3) + np.linalg.pinv(self._cell) @ (cell - self._cell)
+            if not np.allclose((self._cell @ deformation)[pbc], cell[pbc], rtol=0.0, atol=1e-9):
+                return False
             reach *= np.linalg.svd(deformation, compute_uv=False)[-1]
             moved = positions - self._positions @ deformation
         # A common drift brings no pair closer.

@@ -163,7 +163,16 @@ class SoftAtoms:
         state = {
             name: getattr(self, name)
             for name in (
-                "positions cell pbc site_number site_mass site_group groups velocities".split()
+                [
+                    "positions",
+                    "cell",
+                    "pbc",
+                    "site_number",
+                    "site_mass",
+                    "site_group",
+                    "groups",
+                    "velocities",
+                ]
             )
         }
         return SoftAtoms(**{**state, **changes})
@@ -317,9 +326,7 @@ class SoftAtoms:
             )
         return self._copy(groups=dataclasses.replace(self.groups, theta=values))
 
-    def with_positions(
-        self, positions: ArrayLike, cell: ArrayLike | None = None
-    ) -> SoftAtoms:
+    def with_positions(self, positions: ArrayLike, cell: ArrayLike | None = None) -> SoftAtoms:
         """The same structure at other positions (Å) and, if given, in another cell (Å)."""
         moved = np.array(positions, dtype=np.float64)
         if moved.shape != self.positions.shape:
@@ -393,9 +400,7 @@ class SoftAtoms:
         """Name of each parameter: ``<tie>:<species>``, or ``site<index>:<species>`` if untied."""
         return tuple(
             f"{self.labelled_site(int(group))}:{chemical_symbols[number]}"
-            for group, number in zip(
-                self.groups.parameter_group, self.groups.numbers, strict=True
-            )
+            for group, number in zip(self.groups.parameter_group, self.groups.numbers, strict=True)
         )
 
     def labelled_site(self, group: int) -> str:
@@ -624,4 +629,3 @@ def _shorten(sites: Iterable[int]) -> str:
     if len(listed) <= 6:
         return str(listed)
     return f"[{', '.join(map(str, listed[:5]))}, ... {len(listed)} in all]"
-

@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 
 import ase.units
+import numpy as np
+from numpy.typing import NDArray
 
 ASE_TIME_PER_FS: float = float(ase.units.fs)
 """One femtosecond in ASE's unit of time."""
@@ -28,12 +30,12 @@ GPA_PER_EV_ANG3: float = 1.0 / float(ase.units.GPa)
 """Pressure of 1 eV/Å³ in GPa (about 160.2)."""
 
 
-def velocity_from_ase(velocity):  # type: ignore[no-untyped-def]
+def velocity_from_ase(velocity: NDArray[np.float64]) -> NDArray[np.float64]:
     """Convert a velocity from ASE's unit to Å/fs."""
     return velocity * ASE_TIME_PER_FS
 
 
-def velocity_to_ase(velocity):  # type: ignore[no-untyped-def]
+def velocity_to_ase(velocity: NDArray[np.float64]) -> NDArray[np.float64]:
     """Convert a velocity from Å/fs to ASE's unit."""
     return velocity * FS_PER_ASE_TIME
 

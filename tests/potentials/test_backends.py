@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from backend_suite import BackendSuite
-
 import softatoms as sa
+from backend_suite import BackendSuite
 from softatoms.potentials.base import Potential
 
 

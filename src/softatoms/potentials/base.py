@@ -124,7 +124,9 @@ class Potential(nn.Module, ABC):
             duplicate = copy.deepcopy(self)
             self._casts[(dtype, device)] = duplicate.to(dtype=dtype, device=device)
         converted = self._casts[(dtype, device)]
-        target = [t for t in (*converted.parameters(), *converted.buffers()) if t.is_floating_point()]
+        target = [
+            t for t in (*converted.parameters(), *converted.buffers()) if t.is_floating_point()
+        ]
         with torch.no_grad():
             for new, old in zip(target, tensors, strict=True):
                 new.copy_(old)
@@ -160,7 +162,11 @@ def check_positive(value: float, name: str) -> float:
     Raises:
         OptionError: Naming the option.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not 0 < value < float("inf")
+    ):
         raise OptionError(f"{name} must be a positive number, got {value!r}")
     return float(value)
 

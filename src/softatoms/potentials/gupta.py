@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..errors import OptionError, suggest
-from ..gather import gather
+from ..gather import gather, unchanged
 from ..graph import Graph
 from .base import Potential, check_elements, check_positive
 from .cutoffs import polynomial_switch
@@ -98,7 +98,9 @@ class Gupta(Potential):
                 raise OptionError(
                     f"gupta has no parameters for {symbol}: {suggest(symbol, CLERI_ROSATO)}"
                 )
-        overrides = {pair: _check_parameters(pair, values) for pair, values in (pairs or {}).items()}
+        overrides = {
+            pair: _check_parameters(pair, values) for pair, values in (pairs or {}).items()
+        }
         tables = {}
         for field in GuptaParameters._fields:
             tables[field] = pair_table(
@@ -131,7 +133,8 @@ class Gupta(Potential):
         switch = polynomial_switch(stretch, ONSET_IN_R0, CUTOFF_IN_R0)
         repulsion = self._a[pair] * torch.exp(-self._p[pair] * (stretch - 1.0)) * switch
         hopping = self._xi[pair] ** 2 * torch.exp(-2.0 * self._q[pair] * (stretch - 1.0)) * switch
-        sums = gather(edges, lambda: torch.stack([repulsion, hopping], dim=1))
+        terms = torch.stack([repulsion, hopping], dim=1)
+        sums = gather(edges, unchanged, edge=(terms,), is_last=True)
         return sums[:, 0] - smooth_square_root(sums[:, 1], SMALLEST_HOPPING**2)
 
 
@@ -154,5 +157,8 @@ def _check_parameters(pair: str, values: Mapping[str, float]) -> GuptaParameters
     if set(values) != wanted:
         raise OptionError(f"pairs: '{pair}' needs {sorted(wanted)}, got {sorted(values)}")
     return GuptaParameters(
-        **{field: check_positive(value, f"{field} of pair {pair}") for field, value in values.items()}
+        **{
+            field: check_positive(value, f"{field} of pair {pair}")
+            for field, value in values.items()
+        }
     )

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..errors import OptionError, suggest
-from ..gather import gather
+from ..gather import gather, unchanged
 from ..graph import Graph
 from .base import Potential, check_elements, check_positive
 from .species_pairs import arithmetic_mean, pair_table
@@ -63,7 +63,9 @@ class Harmonic(Potential):
         isolated_energies: Mapping[str, float] | None = None,
     ) -> None:
         if lattice not in SPRING_LENGTHS:
-            raise OptionError(f"unknown lattice '{lattice}': {suggest(str(lattice), SPRING_LENGTHS)}")
+            raise OptionError(
+                f"unknown lattice '{lattice}': {suggest(str(lattice), SPRING_LENGTHS)}"
+            )
         constant = check_positive(a, "a")
         lengths = [length * constant for length in SPRING_LENGTHS[lattice]]
         if isinstance(stiffness, Mapping):
@@ -102,7 +104,8 @@ class Harmonic(Potential):
         index = self.species_index(graph.numbers)
         stiffness = self._stiffness[edges.to_edges(index), index[edges.senders]]
         strength = 0.25 * stiffness * self._is_spring.index_select(0, nearest)
-        return gather(edges, lambda: strength * (displacement * displacement).sum(1))
+        energy = strength * (displacement * displacement).sum(1)
+        return gather(edges, unchanged, edge=(energy,), is_last=True)
 
 
 def _lattice_vectors(lattice: str, a: float, radius: float) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from ..errors import OptionError
-from ..gather import gather
+from ..gather import gather, unchanged
 from ..graph import Graph
 from .base import Potential, check_elements, check_positive
 from .cutoffs import squared_switch
@@ -49,7 +49,8 @@ class LennardJones(Potential):
         same, widths = _per_species(sigma, "sigma")
         if set(species) != set(same):
             raise OptionError(
-                f"epsilon and sigma must name the same elements, got {list(species)} and {list(same)}"
+                f"epsilon and sigma must name the same elements, got {sorted(species)} and "
+                f"{sorted(same)}"
             )
         widths = [widths[same.index(symbol)] for symbol in species] if species else widths
         radius = 3.0 * max(widths) if cutoff is None else check_positive(cutoff, "cutoff")
@@ -93,7 +94,7 @@ class LennardJones(Potential):
         attraction = (width * width / r2) ** 3
         energy = (attraction * attraction - attraction) * (2.0 * depth)
         switched = energy * squared_switch(r2, self.onset, self.cutoff)
-        return gather(edges, lambda: switched)
+        return gather(edges, unchanged, edge=(switched,), is_last=True)
 
 
 def _per_species(
@@ -101,7 +102,7 @@ def _per_species(
 ) -> tuple[tuple[str, ...], list[float]]:
     if isinstance(value, Mapping):
         species = check_elements(list(value))
-        return species, [check_positive(value[symbol], f"{option} of {symbol}") for symbol in species]
+        return species, [
+            check_positive(value[symbol], f"{option} of {symbol}") for symbol in species
+        ]
     return (), [check_positive(value, option)]
-
-

@@ -14,6 +14,9 @@ from ..graph import Graph
 from .base import Potential, check_elements, check_positive
 from .radial import RadialBasis, perceptron
 
+FRESH_ENERGY = 0.3
+"""Spread of the energies of a fresh network in eV: of the order of real interactions."""
+
 
 class NetworkPotential(Potential):
     """A message-passing network with species embedding and an energy readout per node.
@@ -68,7 +71,7 @@ class NetworkPotential(Potential):
             torch.manual_seed(seed)
             self.embedding = nn.Embedding(len(species), n_features)
             self.radial = RadialBasis(n_radial, self.cutoff)
-            self.readout = perceptron(n_features, n_features // 2 + 1, 1)
+            self.readout = perceptron(n_features, n_features // 2 + 1, 1, gain=FRESH_ENERGY)
             self.build_layers(n_features, n_radial)
         # Random parameters are drawn in float32: rounding a fresh network to it changes nothing.
         self.to(torch.float64)

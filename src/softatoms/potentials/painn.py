@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..gather import Edges, gather
+from ..gather import Edges, gather, unchanged
 from ..graph import Graph
 from .network import NetworkPotential
-from .radial import perceptron
+from .radial import linear, perceptron
 
 SMOOTHING = 0.1
 """Length below which the norm of a vector feature is rounded off: the plain norm has no slope at 0,
@@ -23,7 +23,9 @@ class PaiNN(NetworkPotential):
     def build_layers(self, n_features: int, n_radial: int) -> None:
         """See :meth:`NetworkPotential.build_layers`."""
         self.layers = nn.ModuleList(
-            _Layer(n_features, n_radial, has_vectors=index > 0, keeps_vectors=index < self.n_layers - 1)
+            _Layer(
+                n_features, n_radial, has_vectors=index > 0, keeps_vectors=index < self.n_layers - 1
+            )
             for index in range(self.n_layers)
         )
 
@@ -65,7 +67,7 @@ class _Layer(nn.Module):
         n_messages = 3 if has_vectors else 2
         self.context = perceptron(n_features, n_features, n_messages * n_features)
         self.filters = nn.Parameter(torch.randn(n_messages, n_radial, n_features) * n_radial**-0.5)
-        self.mix = nn.Linear(n_features, 2 * n_features, bias=False)
+        self.mix = linear(n_features, 2 * n_features, bias=False)
         self.update = perceptron(2 * n_features, n_features, (2 + keeps_vectors) * n_features)
 
     def forward(
@@ -92,13 +94,14 @@ class _Layer(nn.Module):
         """
         width = scalars.shape[1]
         spoken = self.context(scalars).split(width, dim=1)
-        heard = gather(edges, _as_it_is, sender=(spoken[0],), along=basis)
+        last = not self.keeps_vectors
+        heard = gather(edges, unchanged, sender=(spoken[0],), along=basis, is_last=last)
         scalars = scalars + scale * (heard * self.filters[0]).sum(1)
-        pull = gather(edges, _as_it_is, sender=(spoken[1],), along=directed_basis)
+        pull = gather(edges, unchanged, sender=(spoken[1],), along=directed_basis, is_last=last)
         change = (pull.unflatten(1, (-1, 3)) * self.filters[1].unsqueeze(1)).sum(1)
         if vectors is not None:
             gated = vectors * spoken[2].unsqueeze(1)
-            carried = gather(edges, _as_it_is, sender=(gated,), along=basis)
+            carried = gather(edges, unchanged, sender=(gated,), along=basis, is_last=last)
             change = change + (carried * self.filters[2].unsqueeze(1)).sum(1)
         vectors = scale * change if vectors is None else vectors + scale * change
 
@@ -108,10 +111,6 @@ class _Layer(nn.Module):
         if not self.keeps_vectors:
             return scalars, None
         return scalars, vectors + gates[2].unsqueeze(1) * left
-
-
-def _as_it_is(features: Tensor) -> Tensor:
-    return features
 
 
 def smooth_norm(vectors: Tensor) -> Tensor:

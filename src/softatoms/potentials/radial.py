@@ -9,9 +9,14 @@ from torch import Tensor, nn
 
 from .cutoffs import polynomial_switch
 
+SILU_GAIN = 1.68
+"""What SiLU takes from the spread of a standard normal input, put back."""
+
 
 class RadialBasis(nn.Module):
     """Spherical Bessel functions sin(kπr/r_c)/r, switched off smoothly towards the cutoff.
+
+    They are scaled to order 1 at bond lengths, so that a fresh network is neither mute nor wild.
 
     Args:
         n_radial: Number of functions.
@@ -26,7 +31,7 @@ class RadialBasis(nn.Module):
         self.register_buffer(
             "frequencies", torch.arange(1, n_radial + 1) * (math.pi / cutoff), persistent=False
         )
-        self.norm = math.sqrt(2.0 / cutoff)
+        self.norm = math.sqrt(2.0 * cutoff)
 
     def forward(self, distance: Tensor) -> Tensor:
         """Values of the functions.
@@ -41,9 +46,21 @@ class RadialBasis(nn.Module):
         return torch.sin(distance.unsqueeze(1) * self.frequencies) * envelope.unsqueeze(1)
 
 
-def perceptron(*widths: int) -> nn.Sequential:
-    """Linear layers with SiLU between them."""
-    layers: list[nn.Module] = []
-    for n_in, n_out in zip(widths[:-1], widths[1:], strict=True):
-        layers += [nn.Linear(n_in, n_out), nn.SiLU()]
-    return nn.Sequential(*layers[:-1])
+def linear(n_in: int, n_out: int, *, bias: bool = True, gain: float = 1.0) -> nn.Linear:
+    """Linear layer that turns inputs of order 1 into outputs of order ``gain``."""
+    layer = nn.Linear(n_in, n_out, bias=bias)
+    nn.init.normal_(layer.weight, std=gain * n_in**-0.5)
+    if bias:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
+def perceptron(
+    n_in: int, n_hidden: int, n_out: int, *, bias: bool = True, gain: float = 1.0
+) -> nn.Sequential:
+    """Two linear layers with SiLU between them; outputs start out of order ``gain``."""
+    return nn.Sequential(
+        linear(n_in, n_hidden, bias=bias),
+        nn.SiLU(),
+        linear(n_hidden, n_out, bias=bias, gain=gain * SILU_GAIN),
+    )

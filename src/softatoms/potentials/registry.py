@@ -135,7 +135,9 @@ def _read_description(path: Path) -> dict[str, Any]:
     try:
         description = json.loads(path.read_text())
     except FileNotFoundError:
-        raise CheckpointError(f"{path.parent} holds no saved potential: {path.name} is missing") from None
+        raise CheckpointError(
+            f"{path.parent} holds no saved potential: {path.name} is missing"
+        ) from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{path} is damaged: {error}") from error
     if not isinstance(description, dict) or description.get("format") != FORMAT:

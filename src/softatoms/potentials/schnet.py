@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from ..gather import gather
 from ..graph import Graph
 from .network import NetworkPotential
-from .radial import perceptron
+from .radial import linear, perceptron
 
 
 class SchNet(NetworkPotential):
@@ -20,11 +21,12 @@ class SchNet(NetworkPotential):
 
     def build_layers(self, n_features: int, n_radial: int) -> None:
         """See :meth:`NetworkPotential.build_layers`."""
+        # Without biases a filter vanishes, with its slope, where the radial functions do.
         self.filters = nn.ModuleList(
-            _FilterNetwork(n_radial, n_features) for _ in range(self.n_layers)
+            perceptron(n_radial, n_features, n_features, bias=False) for _ in range(self.n_layers)
         )
         self.inputs = nn.ModuleList(
-            nn.Linear(n_features, n_features, bias=False) for _ in range(self.n_layers)
+            linear(n_features, n_features, bias=False) for _ in range(self.n_layers)
         )
         self.outputs = nn.ModuleList(
             perceptron(n_features, n_features, n_features) for _ in range(self.n_layers)
@@ -36,27 +38,15 @@ class SchNet(NetworkPotential):
         distance = edges.squared_lengths().sqrt()
         basis = self.radial(distance)
         features = embedded
-        for filter_network, inward, outward in zip(
-            self.filters, self.inputs, self.outputs, strict=True
+        for index, (filter_network, inward, outward) in enumerate(
+            zip(self.filters, self.inputs, self.outputs, strict=True)
         ):
-            weights = filter_network(basis)
-            heard = gather(edges, lambda x, w=weights: x * w, sender=(inward(features),))
+            heard = gather(
+                edges,
+                torch.mul,
+                sender=(inward(features),),
+                edge=(filter_network(basis),),
+                is_last=index == self.n_layers - 1,
+            )
             features = features + outward(heard * self.message_scale)
         return features
-
-
-class _FilterNetwork(nn.Module):
-    """Filter of a distance that vanishes, with its slope, where the radial functions do.
-
-    A perceptron without biases and with f(0) = 0 keeps the smooth cutoff of its input.
-    """
-
-    def __init__(self, n_radial: int, n_features: int) -> None:
-        super().__init__()
-        self.first = nn.Linear(n_radial, n_features, bias=False)
-        self.second = nn.Linear(n_features, n_features, bias=False)
-
-    def forward(self, basis: Tensor) -> Tensor:
-        """Filter values, shape (n_edges, n_features)."""
-        weights: Tensor = self.second(nn.functional.silu(self.first(basis)))
-        return weights
