@@ -178,7 +178,7 @@ def test_killed_runs_end_with_the_same_tables(clone: Clone, finished: Clone) -> 
 def test_report_of_the_workflow(copy: Clone) -> None:
     copy.snakemake("--report", "report.html", "--configfile", CONFIG)
     page = (copy.root / "report.html").read_text()
-    for text in ("lattice.png", "ranking.png", "first ranks", "One page that needs"):
+    for text in ("lattice.png", "ranking.png", "Left: the first", "One page that needs"):
         assert text in page, text
 
 
