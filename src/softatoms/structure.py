@@ -558,7 +558,7 @@ class SoftAtoms:
             if (lengths[self.pbc] == 0).any():
                 axis = np.flatnonzero(self.pbc & (lengths == 0))[0]
                 raise StructureError(f"cell is singular: periodic lattice vector {axis} is zero")
-            full = complete_cell(self.cell)
+            full = complete_cell(self.cell, self.pbc)
             if abs(np.linalg.det(full)) < 1e-8 * np.prod(np.linalg.norm(full, axis=1)):
                 raise StructureError("cell is singular: its lattice vectors are linearly dependent")
         # A search with a tiny radius would make a grid of tiny boxes; this one is many times faster.
