@@ -79,7 +79,7 @@ def supercell(prototype: Prototype, repeats: list[int]) -> Supercell:
     )
     # Rows of the inverse write the axes of the cube as sums of primitive vectors.
     cubes = np.diag(repeats) @ np.rint(np.linalg.inv(vectors)).astype(int)
-    filled: Atoms = make_supercell(primitive, cubes)  # type: ignore[no-untyped-call]
+    filled: Atoms = make_supercell(primitive, cubes)
     tags: NDArray[np.int64] = filled.arrays["tags"].astype(np.int64)
     return Supercell(filled.positions, np.array(filled.cell), tags)
 
