@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections import Counter
 from itertools import product
@@ -142,6 +143,12 @@ class TestTasks:
             np.add.at(loads, shards, [task.cost for task in tasks])
             assert loads.max() - loads.min() <= max(task.cost for task in tasks)
             assert shards == assign_shards(tasks, campaign.n_shards())
+
+    def test_an_expensive_task_counts_for_many_cheap_ones(self):
+        cheap = Task("c", "s", "fcc", "mean_field", 0, {"site": {"Cu": 1.0}}, 1.0)
+        tasks = [*[cheap] * 4, dataclasses.replace(cheap, cost=8.0), *[cheap] * 4]
+        shards = assign_shards(tasks, 2)
+        assert [s == shards[4] for s in shards] == [i == 4 for i in range(9)]
 
     def test_absent_elements_are_candidates_only_without_a_limit(self, config, screening):
         pure = next(t for t in list_tasks(config) if t.fractions.get("Cu") == 1.0)

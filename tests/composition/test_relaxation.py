@@ -11,6 +11,7 @@ from ase.filters import UnitCellFilter
 from ase.optimize import BFGS
 
 import softatoms as sa
+from softatoms.composition import relaxation
 from softatoms.composition.prototypes import PROTOTYPES
 from softatoms.composition.relaxation import LARGEST_CHANGE, Relaxed, Settings, relax_volumes
 from softatoms.composition.structures import (
@@ -170,6 +171,25 @@ def test_single_precision_comes_close(gupta):
     assert single.status == "ok"
     assert single.energy == pytest.approx(double.energy, abs=1e-5)
     assert single.volume == pytest.approx(double.volume, rel=1e-4)
+
+
+@pytest.mark.parametrize("root", [-0.4, 0.0123, 0.31])
+def test_a_pressure_on_which_secants_run_away(gupta, monkeypatch, root):
+    """A cube root is so steep at its zero that secant steps alone jump from side to side."""
+    seen = []
+
+    def steep(self, indices, changes):
+        seen.append(changes[0])
+        self.results[0].evaluations += 1
+        return {0: float(-np.cbrt(changes[0] - root))}
+
+    monkeypatch.setattr(relaxation._Search, "_pressures", steep)
+    settings = Settings("mean_field", 1e-3, 60, torch.float64, torch.device("cpu"))
+    search = relaxation._Search(gupta, [alloy()], settings)
+    search.find_roots()
+    assert search.results[0].status == "ok"
+    assert search.change[0] == pytest.approx(root, abs=1e-8)
+    assert np.abs(np.diff(seen)).max() <= relaxation.LARGEST_STEP * (1 + 1e-9)
 
 
 class NickelIsPoison(Gupta):

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from ase.build import bulk
 from ase.spacegroup import crystal
 
 import softatoms as sa
@@ -17,6 +18,7 @@ from softatoms.composition.scan import run_shard
 from softatoms.composition.tasks import list_tasks
 from softatoms.config import CampaignConfig, load_config
 from softatoms.progress import Progress
+from softatoms.units import GPA_PER_EV_ANG3
 
 CONFIG = {
     "campaign": {"name": "scan", "seed": 0},
@@ -166,6 +168,33 @@ def test_order_beats_disorder_in_cu3au(rows):
         rows, scan="cu-au", prototype="fcc", method="mean_field", formula="Au0.25Cu0.75"
     )
     assert ordered["energy_ev_per_atom"] < random["energy_ev_per_atom"]
+
+
+@pytest.mark.parametrize("method", ["mean_field", "replica"])
+def test_energy_and_pressure_of_a_cell_made_by_other_means(rows, method):
+    potential = sa.load_potential("gupta", elements=["Cu", "Au"])
+    for row in pick(rows, scan="cu-au", method=method):
+        soft = sa.SoftAtoms.from_ase(bulk("Cu", row["prototype"], a=row["a_ang"], cubic=True))
+        weights = {"Au": row["x_Au"], "Cu": row["x_Cu"]}
+        soft = soft.with_candidates(range(len(soft)), weights, tie="all")
+        out = sa.evaluate(potential, soft, properties=("stress",), coupling=method)
+        assert float(out.energy) / len(soft) == pytest.approx(row["energy_ev_per_atom"], abs=1e-9)
+        pressure = -float(out.stress.trace()) / 3 * GPA_PER_EV_ANG3
+        assert pressure == pytest.approx(row["pressure_gpa"], abs=1e-6)
+
+
+def test_replicates_are_different_supercells(tmp_path):
+    scan = {
+        "name": "s",
+        "prototypes": ["fcc"],
+        "sublattices": {
+            "site": {"elements": ["Cu", "Au"], "compositions": [{"Cu": 0.75, "Au": 0.25}]}
+        },
+        "methods": ["sqs"],
+    }
+    sqs = {"supercell": [2, 2, 2], "replicates": 3, "swaps": 1}
+    rows = run(configuration(tmp_path, composition={"scans": [scan], "sqs": sqs})).rows
+    assert len({row["energy_ev_per_atom"] for row in rows}) == 3
 
 
 def test_slopes_only_where_one_sublattice_is_soft(rows):

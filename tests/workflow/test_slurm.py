@@ -126,6 +126,29 @@ def test_interrupt_takes_the_jobs_along(jobs: Clone, slurm: SlurmNode) -> None:
     wait_for(lambda: [j["JobState"] for j in jobs_of(slurm, jobs, "waiting")] == ["CANCELLED"])
 
 
+def test_killed_snakemake_goes_on_and_ends_like_a_local_run(
+    tmp_path: Path, slurm: SlurmNode
+) -> None:
+    config = Path("config/test/spine.yaml")
+    clone = copy_workflow(tmp_path / "clone")
+    clone.environment = slurm.environment
+    process = clone.start(*PROFILE, "--configfile", config)
+    wait_for(lambda: any(j["JobState"] == "RUNNING" for j in jobs_of(slurm, clone, "scan")))
+    process.kill()
+    process.wait()
+
+    output = clone.snakemake(*PROFILE, "--configfile", config, ok=False)
+    assert "cannot be locked" in output
+    clone.snakemake("--unlock", "--configfile", config)
+    clone.snakemake(*PROFILE, "--configfile", config)
+
+    local = copy_workflow(tmp_path / "local")
+    local.make_run(config)
+    for name in ("composition", "ranking"):
+        path = f"results/spine/tables/{name}.parquet"
+        assert pq.read_table(clone.root / path).equals(pq.read_table(local.root / path))
+
+
 def test_stop_leaves_nothing_behind(tmp_path: Path, slurm: SlurmNode) -> None:
     node = SlurmNode(tmp_path / "node")
     node.start()
