@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -18,6 +19,8 @@ from softatoms.cli import main
 from softatoms.config import load_config
 from softatoms.progress import Progress
 from softatoms.tables import read_table
+
+HERE = Path(__file__).parent
 
 
 @pytest.fixture
@@ -85,6 +88,39 @@ class TestPipeline:
         assert figures <= names
 
 
+class TestKill:
+    def test_a_job_killed_again_and_again_ends_with_the_same_table(self, small_campaign, tmp_path):
+        results = prepare(tmp_path, compute={"edges_per_batch": 300})
+        undisturbed = prepare(tmp_path / "undisturbed", compute={"edges_per_batch": 300})
+        for each in (results, undisturbed):
+            each.command("manifest", "--out", each.folder / "manifest.parquet")
+        undisturbed.scan(0)
+        checkpoints = results.folder / "checkpoints" / "0"
+        code = (
+            "import sys, time, pathlib; sys.path.insert(0, sys.argv[1])\n"
+            "from campaigns import Results; from softatoms.composition.scan import Scanner\n"
+            "run = Scanner._run_batch\n"
+            "Scanner._run_batch = lambda *a: (time.sleep(0.1), run(*a))[1]\n"
+            "Results(pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3]), 1).scan(0)"
+        )
+        command = [sys.executable, "-c", code, *map(str, (HERE, results.config, results.folder))]
+        kept = 0
+        for _ in range(2):
+            process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+            while len(list(checkpoints.glob("[!.]*"))) < kept + 2:
+                assert process.poll() is None
+                time.sleep(0.01)
+            process.kill()
+            process.wait()
+            kept = len(list(checkpoints.glob("[!.]*")))
+            assert not results.part(0).exists()
+        assert results.scan(0) == 0
+        assert len(list(checkpoints.iterdir())) > kept
+        for kind, table in (("", "composition"), (".runs", "runs")):
+            first, second = (read_table(r.part(0, kind), table) for r in (results, undisturbed))
+            assert first.content_hash() == second.content_hash()
+
+
 class TestBadInput:
     def test_a_job_that_does_not_exist(self, copied, capsys):
         refused(capsys, copied.scan(99), "--shard: 99", f"0 to {copied.shards - 1}")
@@ -100,6 +136,12 @@ class TestBadInput:
         results.command("manifest", "--out", results.folder / "manifest.parquet")
         refused(capsys, results.scan(0), "small.yaml: potential: gupta has no option 'cutof'")
         assert not results.part(0).exists()
+
+    def test_a_device_that_is_not_there(self, tmp_path, capsys, monkeypatch):
+        monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+        results = prepare(tmp_path, compute={"device": "cuda"})
+        results.command("manifest", "--out", results.folder / "manifest.parquet")
+        refused(capsys, results.scan(0), "small.yaml: compute.device: device 'cuda' is not")
 
     def test_a_job_missing(self, copied, capsys):
         before = (copied.tables / "composition.parquet").read_bytes()

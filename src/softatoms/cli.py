@@ -124,15 +124,19 @@ def _scan(arguments: argparse.Namespace) -> int:
 
     from . import provenance
     from .composition.scan import run_shard
+    from .evaluation import check_device
     from .potentials.registry import load_potential
     from .progress import Progress
     from .tables import write_table
 
     torch.set_num_threads(config.compute.threads)
+    key = "compute.device"
     try:
+        check_device(config.compute.device)
+        key = "potential"
         potential = load_potential(config.potential.name, **config.potential.options)
     except SoftatomsError as error:
-        raise SoftatomsError(f"{arguments.config}: potential: {error}") from None
+        raise SoftatomsError(f"{arguments.config}: {key}: {error}") from None
     job = _job_name(arguments.shard)
     with Progress(len(tasks), label=job, unit="compositions") as progress:
         outcome = run_shard(

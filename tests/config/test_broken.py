@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
 from softatoms.cli import main
+from softatoms.config import ConfigError, load_config
 
 GOOD = {
     "campaign": {"name": "broken", "seed": 1},
@@ -189,6 +191,18 @@ BROKEN = {
         "composition.scans[0].sublattices.site.divisions",
         "must divide the 32 sites",
     ),
+    "far too fine a grid": (
+        LISTED[:-1],
+        {"elements": ["Cu", "Au"], "divisions": 10**12},
+        "composition.scans",
+        "1000000000021 compositions are more than 10000000",
+    ),
+    "far too large a supercell": (
+        ("composition", "sqs"),
+        {"supercell": [10, 10, 11]},
+        "composition.sqs.supercell",
+        "fcc has 4400 sites in it, more than 4000",
+    ),
     "scan named twice": (
         ("composition", "scans", 1, "name"),
         "cu-au",
@@ -284,6 +298,35 @@ def test_files_that_are_no_configuration(text, hint, tmp_path, capsys):
     assert error.count("\n") == 1
     assert error.startswith(f"{path}: ")
     assert hint in error
+
+
+def keys_of(value: object, key: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    """Keys of all values of a configuration, sections and lists included."""
+    found: list[tuple[str | int, ...]] = [key] if key else []
+    if isinstance(value, dict):
+        for name, part in value.items():
+            found += keys_of(part, (*key, name))
+    if isinstance(value, list):
+        for index, part in enumerate(value):
+            found += keys_of(part, (*key, index))
+    return found
+
+
+JUNK = [True, 0, -1, 1.5, 10**30, float("nan"), "", "x", [], [[]], {}, {1: 2}, {"x": None}]
+
+
+@pytest.mark.parametrize("key", keys_of(GOOD), ids=str)
+def test_junk_anywhere_is_refused_or_makes_sense(key, tmp_path):
+    path = tmp_path / "junk.yaml"
+    for junk in JUNK:
+        path.write_text(yaml.safe_dump(changed(key, junk)))
+        try:
+            config = load_config(path)
+        except ConfigError as error:
+            for line in str(error).splitlines():
+                assert re.match(rf"{path}: [\w.\[\]-]+: .", line), line
+        else:
+            assert 0 < config.n_shards() <= config.n_tasks()
 
 
 def test_all_problems_are_named_at_once_in_the_order_of_the_file(tmp_path, capsys):

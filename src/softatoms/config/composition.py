@@ -26,6 +26,12 @@ from .base import (
 SUM_TOLERANCE = 1e-6
 """How far the fractions of a composition may be from 1 in sum."""
 
+MOST_TASKS = 10_000_000
+"""Compositions of one campaign; more would not fit a table that is held in memory."""
+
+MOST_SITES = 4000
+"""Sites of a supercell; the search for random ones compares all pairs of sites."""
+
 Method = Literal["mean_field", "replica", "vegard", "sqs"]
 
 
@@ -153,6 +159,9 @@ class Scan(Section):
         for prototype in self.prototypes:
             cubes = math.prod(sqs.supercell)
             lattice = PROTOTYPES[prototype]
+            if lattice.sites_per_cube * cubes > MOST_SITES:
+                message = f"{prototype} has {lattice.sites_per_cube * cubes} sites in it, more than"
+                return [Problem(("composition", "sqs", "supercell"), f"{message} {MOST_SITES}")]
             per_cell = lattice.sites_per_cube * cubes // len(lattice.sites)
             for name, sites in lattice.sublattices.items():
                 total = sites * per_cell
@@ -234,4 +243,7 @@ class Composition(Section):
         ]
         for index, scan in enumerate(self.scans):
             found += scan.problems((*key, "scans", index), self.sqs)
+        if not found and self.count() > MOST_TASKS:
+            message = f"{self.count()} compositions are more than {MOST_TASKS}: use coarser grids"
+            found.append(Problem((*key, "scans"), message))
         return found
