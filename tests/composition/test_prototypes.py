@@ -95,7 +95,7 @@ def test_simplex_of_fewer_divisions_than_components():
 def test_formula():
     assert formula({"Cu": 1.0, "Au": 0.0}) == "Cu"
     assert formula({"Cu": 0.75, "Au": 0.25}) == "Au0.25Cu0.75"
-    assert formula({"Cu": 2 / 3, "Au": 1 / 3}) == "Au0.333333Cu0.666667"
+    assert formula({"Cu": 2 / 3, "Au": 1 / 3}) == "Au0.3333Cu0.6667"
 
 
 ROOT = Path(__file__).parents[2]

@@ -103,6 +103,10 @@ def test_texts_cannot_end_the_script(source, small_campaign, monkeypatch):
     assert json.loads(text)["rows"][0][-1] == "</script><b>"
 
 
+def signed(value: float) -> str:
+    return f"{value:+.1f} meV/atom".replace("-", "−")
+
+
 class TestKeyNumbers:
     @pytest.fixture
     def numbers(self, small_campaign):
@@ -119,7 +123,7 @@ class TestKeyNumbers:
     def test_extreme_mixing(self, numbers, frame):
         number = numbers["Cu–Ni, fcc", "energy of mixing farthest from 0, mean field"]
         largest = frame[frame.method == "mean_field"].mixing_ev_per_atom.max()
-        assert number.value == f"{1e3 * largest:+.1f} meV/atom"
+        assert number.value == signed(1e3 * largest)
 
     def test_spread_of_the_supercells(self, numbers, frame):
         number = numbers["Cu–Ni, fcc", "energy of mixing farthest from 0, SQS"]
@@ -133,7 +137,7 @@ class TestKeyNumbers:
         inner = frame[(frame.x_Ni > 0) & (frame.x_Ni < 1)]
         means = inner.groupby(["method", "x_Ni"]).mixing_ev_per_atom.mean()
         difference = 1e3 * (means["mean_field"] - means["sqs"])
-        assert number.value == f"{difference.mean():+.1f} meV/atom"
+        assert number.value == signed(difference.mean())
         assert number.spread.endswith("over 3 compositions")
 
     def test_vegard(self, numbers, frame):
@@ -146,4 +150,4 @@ class TestKeyNumbers:
         assert number.value == str(len(ranking))
         first = ranking.iloc[0]
         key = ("screening", f"first rank: {first.formula} ({first.prototype})")
-        assert numbers[key].value == f"{1e3 * first.mixing_free_energy_ev_per_atom:+.1f} meV/atom"
+        assert numbers[key].value == signed(1e3 * first.mixing_free_energy_ev_per_atom)

@@ -95,7 +95,7 @@ def formula(fractions: Mapping[str, float]) -> str:
     present = {element: x for element, x in sorted(fractions.items()) if x > 0}
     if len(present) == 1:
         return next(iter(present))
-    return "".join(f"{element}{x:.6g}" for element, x in present.items())
+    return "".join(f"{element}{x:.4g}" for element, x in present.items())
 
 
 def list_tasks(config: CampaignConfig) -> list[Task]:

@@ -45,6 +45,10 @@ def root_mean_square(values: Sequence[float] | np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.square(values))))
 
 
+def _signed(value: float, unit: str) -> str:
+    return f"{value:+.1f} {unit}".replace("-", "−")
+
+
 def _of_binary(binary: Binary, table: Table) -> list[KeyNumber]:
     found = []
     mixing = binary.series(table, "mean_field", "mixing_ev_per_atom")
@@ -64,7 +68,7 @@ def _of_binary(binary: Binary, table: Table) -> list[KeyNumber]:
                 KeyNumber(
                     binary.title,
                     "mean field minus SQS, energy of mixing",
-                    f"{difference.mean():+.1f} meV/atom",
+                    _signed(difference.mean(), "meV/atom"),
                     f"root mean square {root_mean_square(difference):.1f} meV/atom over "
                     f"{len(difference)} compositions",
                 )
@@ -76,8 +80,8 @@ def _of_binary(binary: Binary, table: Table) -> list[KeyNumber]:
             KeyNumber(
                 binary.title,
                 "largest deviation from Vegard's law, mean field",
-                f"{1e3 * bowing[k]:+.1f} mÅ",
-                f"at {binary.second} fraction {lattice.x[k]:g}",
+                _signed(1e3 * bowing[k], "mÅ"),
+                f"at {binary.second} fraction {lattice.x[k]:.3g}",
             )
         )
     return found
@@ -85,13 +89,13 @@ def _of_binary(binary: Binary, table: Table) -> list[KeyNumber]:
 
 def _extreme_mixing(binary: Binary, series: Series, label: str) -> KeyNumber:
     k = int(np.argmax(np.abs(series.y)))
-    where = f"at {binary.second} fraction {series.x[k]:g}"
+    where = f"at {binary.second} fraction {series.x[k]:.3g}"
     width = 1e3 * (series.high[k] - series.low[k])
     spread = f"{where}; replicates span {width:.1f} meV/atom" if label == "SQS" else where
     return KeyNumber(
         binary.title,
         f"energy of mixing farthest from 0, {label}",
-        f"{1e3 * series.y[k]:+.1f} meV/atom",
+        _signed(1e3 * series.y[k], "meV/atom"),
         spread,
     )
 
@@ -106,9 +110,9 @@ def _of_screening(data: CampaignTables) -> list[KeyNumber]:
             KeyNumber(
                 "screening",
                 f"first rank: {first['formula']} ({first['prototype']})",
-                f"{1e3 * first['mixing_free_energy_ev_per_atom']:+.1f} meV/atom",
+                _signed(1e3 * first["mixing_free_energy_ev_per_atom"], "meV/atom"),
                 f"free energy of mixing at {first['temperature_k']:g} K, energy of mixing "
-                f"{1e3 * first['mixing_ev_per_atom']:+.1f} meV/atom",
+                + _signed(1e3 * first["mixing_ev_per_atom"], "meV/atom"),
             )
         )
     return found

@@ -12,6 +12,8 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from ..errors import SoftatomsError
 from ..figures.data import CampaignTables
 from ..files import write_text
@@ -71,7 +73,7 @@ def write_report(config: CampaignConfig, tables: Path, figures: Path, out: Path)
         "ranking": _ranking(config, data),
         "figures": "\n".join(_figure(figures, name) for name in config.figure_names()),
         "provenance": _provenance(data),
-        "config": html.escape(json.dumps(config.model_dump(mode="json"), indent=2)),
+        "config": html.escape(_as_yaml(config)),
         "rows": _rows_as_json(data.composition),
     }
     write_text(out, Template(_resource("page.html")).substitute(parts))
@@ -79,6 +81,12 @@ def write_report(config: CampaignConfig, tables: Path, figures: Path, out: Path)
 
 def _resource(name: str) -> str:
     return (importlib.resources.files(__package__) / name).read_text(encoding="utf-8")
+
+
+def _as_yaml(config: CampaignConfig) -> str:
+    values = config.model_dump(mode="json")
+    text: str = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, default_flow_style=None)
+    return text
 
 
 def _summary(config: CampaignConfig, data: CampaignTables) -> str:
@@ -173,15 +181,21 @@ def _rows_as_json(table: Table) -> str:
     held = table.data.column_names
     fractions = [name for name in held if name.startswith("x_")]
     names = [*_LEADING, *fractions, *_TRAILING]
-    digits = {
-        n: next((d for start, d in _DIGITS.items() if n.startswith(start)), None) for n in names
-    }
+    places = [
+        next((digits for start, digits in _DIGITS.items() if name.startswith(start)), None)
+        for name in names
+    ]
 
-    def cell(name: str, value: Any) -> Any:
-        places = digits[name]
-        return value if value is None or places is None else round(value, places)
+    def cell(value: Any, digits: int | None) -> Any:
+        if value is None or digits is None:
+            return value
+        return round(value, digits) + 0.0  # no negative zero
 
-    rows = [[cell(name, row[name]) for name in names] for row in table.rows()]
-    text = json.dumps({"columns": names, "rows": rows}, separators=(",", ":"))
+    rows = [
+        [cell(row[name], digits) for name, digits in zip(names, places, strict=True)]
+        for row in table.rows()
+    ]
+    content = {"columns": names, "places": places, "rows": rows}
+    text = json.dumps(content, separators=(",", ":"), ensure_ascii=False)
     # A closing tag inside a text would end the script element.
     return text.replace("</", "<\\/")

@@ -1,7 +1,7 @@
 "use strict";
 (() => {
   const PAGE = 50;
-  const { columns, rows } = JSON.parse(document.getElementById("rows").textContent);
+  const { columns, places, rows } = JSON.parse(document.getElementById("rows").textContent);
   const table = document.getElementById("compositions");
   const [head, body] = [table.tHead, table.tBodies[0]];
   const numeric = columns.map((_, i) => rows.some((r) => typeof r[i] === "number"));
@@ -18,6 +18,11 @@
     "<=": (a, b) => a <= b,
     "=": (a, b) => a === b,
   };
+
+  function shownValue(value, digits) {
+    if (value === null) return "";
+    return digits === null ? String(value) : value.toFixed(digits).replace("-", "−");
+  }
 
   function test(text, isNumber) {
     if (isNumber) {
@@ -63,7 +68,7 @@
       row.forEach((value, i) => {
         const cell = line.insertCell();
         cell.className = numeric[i] ? "number" : "text";
-        cell.textContent = value ?? "";
+        cell.textContent = shownValue(value, places[i]);
         if (!numeric[i]) cell.title = value ?? "";
       });
       return line;
