@@ -60,7 +60,6 @@ class Progress:
     def _say(self) -> None:
         self._spoken = time.monotonic()
         spent = self._spoken - self._started
-        self._stream.write(
-            f"{self._label}: {self._done}/{self._total} {self._unit} in {spent:.1f} s\n"
-        )
+        done = f"{self._done}/{self._total} {self._unit}".rstrip()
+        self._stream.write(f"{self._label}: {done} in {spent:.1f} s\n")
         self._stream.flush()
