@@ -48,9 +48,9 @@ class Clone:
         """Start what `make run` does, in this folder."""
         return self._start(self.run_command(config))
 
-    def make_run(self, config: Path) -> str:
+    def make_run(self, config: Path, *, ok: bool = True) -> str:
         """Do what `make run` does, to the end, and return what it said."""
-        return self._finish(self.start_run(config), ok=True)
+        return self._finish(self.start_run(config), ok=ok)
 
     def planned(self, config: Path, *arguments: str) -> dict[str, int]:
         """How many jobs of each rule a dry run would start."""

@@ -103,6 +103,18 @@ def test_broken_campaign_is_refused_with_file_and_key(clone: Clone, tmp_path: Pa
     assert not (clone.root / "results").exists()
 
 
+@pytest.mark.parametrize("name", ["missing.yaml", "broken.yaml"])
+def test_make_run_refuses_before_it_writes_anything(clone: Clone, name: str) -> None:
+    source = clone.root / "config/test/spine.yaml"
+    edited(source, clone.root / "broken.yaml", campaign={"seed": -1})
+    before = sorted(clone.root.rglob("*"))
+    output = clone.make_run(Path(name), ok=False)
+    assert len(output.splitlines()) == 1
+    assert output.startswith(f"{name}: ")
+    after = {path for path in clone.root.rglob("*") if path.name != "snakemake-output.txt"}
+    assert after == set(before)
+
+
 def test_values_on_the_command_line_are_refused(clone: Clone) -> None:
     output = clone.snakemake("--dry-run", "--config", "seed=3", ok=False)
     assert "--config is not supported" in output

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -180,6 +181,19 @@ def test_report_of_the_workflow(copy: Clone) -> None:
     page = (copy.root / "report.html").read_text()
     for text in ("lattice.png", "ranking.png", "Left: the first", "One page that needs"):
         assert text in page, text
+
+
+def test_lock_of_a_dead_run_is_removed_unless_it_is_of_another_machine(copy: Clone) -> None:
+    lock = copy.root / ".snakemake/locks/0.output.lock"
+    lock.parent.mkdir(exist_ok=True)
+    lock.write_text("results/spine/report.html\n")
+    host = copy.root / ".snakemake/run-host"
+    host.write_text("elsewhere")
+    (copy.root / "results/spine/report.html").unlink()
+    assert "cannot be locked" in copy.make_run(CONFIG, ok=False)
+
+    host.write_text(socket.gethostname())
+    assert "1 of 2 steps" in copy.make_run(CONFIG)
 
 
 def test_lock_of_a_running_campaign_is_respected(clone: Clone) -> None:
