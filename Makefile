@@ -12,7 +12,7 @@ CORES ?= all
 # How many jobs may use a GPU of this machine at a time.
 GPUS ?= 1
 
-.PHONY: env run test test-slurm lint format bench clean
+.PHONY: env run test test-slurm lint format bench gpu-check clean
 
 env: $(VENV)/.installed
 
@@ -47,6 +47,10 @@ format: env
 
 bench: env
 	$(BIN)/python benchmarks/scaling.py
+
+# On a machine with a GPU and an environment of its own, e.g. `make gpu-check BIN=/usr/bin`.
+gpu-check:
+	PYTHONPATH=src $(BIN)/python3 benchmarks/gpu_check.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist src/*.egg-info

@@ -369,6 +369,7 @@ class BackendSuite:
         for system, out in zip(systems, together, strict=True):
             alone = sa.evaluate(potential, system, properties=properties, coupling=coupling)
             for name in (*properties, "site_energies"):
+                assert not getattr(out, name).requires_grad
                 assert_close(getattr(out, name), getattr(alone, name), "same")
 
     def test_float32_is_close_to_float64_and_sums_in_float64(self, potential: Potential) -> None:

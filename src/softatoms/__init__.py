@@ -13,7 +13,7 @@ __version__ = "0.1.0.dev0"
 
 _HOME = {
     "SoftAtoms": "structure",
-    "Evaluation": "evaluation",
+    "Evaluation": "batch_evaluator",
     "evaluate": "evaluation",
     "evaluate_batch": "evaluation",
     "SoftCalculator": "calculator",
@@ -41,9 +41,10 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from .batch_evaluator import Evaluation
     from .calculator import SoftCalculator
     from .errors import CheckpointError, OptionError, SoftatomsError, StructureError
-    from .evaluation import Evaluation, evaluate, evaluate_batch
+    from .evaluation import evaluate, evaluate_batch
     from .potentials.registry import load_potential, save_potential
     from .structure import SoftAtoms
 

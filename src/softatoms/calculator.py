@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -15,8 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from . import units
+from .batch_evaluator import BatchEvaluator, Evaluation
 from .errors import OptionError
-from .evaluation import BatchEvaluator, Evaluation, check_device, check_dtype
+from .evaluation import check_device, check_dtype
 from .graph import Batch, check_coupling
 from .neighbours import SkinnedList
 from .potentials.base import N_ELEMENTS, Potential
@@ -28,11 +28,11 @@ class SoftCalculator(Calculator):
     """Energy, forces and stress of a soft structure for ASE's optimisers and dynamics.
 
     Positions, cell and periodicity are those of the ``Atoms`` it is attached to, candidates and
-    weights those of ``soft``; every atom must be one of the candidates of its site. ``results`` also holds ``energies`` (of sites) and
-    ``weight_gradient``.
+    weights those of ``soft``; every atom must be one of the candidates of its site. ``results``
+    also holds ``energies`` (of sites) and ``weight_gradient``.
 
     Args:
-        potential: The energy function.
+        potential: The energy function. Make a new calculator after training it further.
         soft: The structure whose weights to use.
         coupling: ``mean_field`` or ``replica``.
         dtype: Precision of the potential, ``float32`` or ``float64``.
@@ -40,7 +40,7 @@ class SoftCalculator(Calculator):
         skin: Margin of the neighbour list in Å; 0 searches at every call.
     """
 
-    implemented_properties: ClassVar[list[str]] = [
+    implemented_properties = [  # noqa: RUF012
         "energy",
         "free_energy",
         "energies",
@@ -101,6 +101,8 @@ class SoftCalculator(Calculator):
     ) -> None:
         """Compute energy, forces, weight gradient and, where the cell has a volume, stress."""
         super().calculate(atoms, properties, system_changes)
+        if self.atoms is None:
+            raise OptionError("there are no atoms to calculate: attach the calculator to some")
         has_volume = abs(np.linalg.det(self.atoms.cell.array)) > 1e-12
         wanted = {"forces", "weight_gradient"} | ({"stress"} if has_volume else set())
         out = self._evaluate(self.atoms, frozenset(wanted))
@@ -118,7 +120,9 @@ class SoftCalculator(Calculator):
 
     def export_properties(self) -> Properties:
         """What ASE has a name for, of the results; ``weight_gradient`` is only in ``results``."""
-        return Properties({name: self.results[name] for name in self.results if name in all_outputs})
+        return Properties(
+            {name: self.results[name] for name in self.results if name in all_outputs}
+        )
 
     def heat_flux(self, atoms: Atoms) -> NDArray[np.float64]:
         """Heat flux in eV Å/fs, shape (3,), from the positions and momenta of ``atoms``."""

@@ -9,18 +9,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from ase.data import atomic_masses, chemical_symbols
+from numpy.typing import NDArray
 
 from . import units
 from .errors import StructureError
-from .structure import PLAIN, SoftAtoms, atomic_number
+from .structure import SoftAtoms
+from .weight_groups import PLAIN, atomic_number
 
 if TYPE_CHECKING:
     from ase import Atoms
-    from pymatgen.core import Structure
+    from pymatgen.core.structure import Structure
 
 
 def from_ase(atoms: Atoms) -> SoftAtoms:
     """See :meth:`SoftAtoms.from_ase`."""
+    if not hasattr(atoms, "get_atomic_numbers"):
+        raise StructureError(f"from_ase takes an ase.Atoms, got {type(atoms).__name__}")
     numbers = atoms.get_atomic_numbers().astype(np.int64)
     unknown = np.flatnonzero((numbers < 1) | (numbers >= len(chemical_symbols)))
     if unknown.size:
@@ -53,9 +57,9 @@ def to_ase(soft: SoftAtoms) -> Atoms:
     atoms = Atoms(
         numbers=dominant_numbers(soft), positions=soft.positions, cell=soft.cell, pbc=soft.pbc
     )
-    changed = (soft.site_group == PLAIN) & (soft.site_mass != atoms.get_masses())
-    if changed.any():
-        atoms.set_masses(np.where(changed, soft.site_mass, atoms.get_masses()))
+    masses = _masses(soft)
+    if (masses != atoms.get_masses()).any():
+        atoms.set_masses(masses)
     if soft.velocities is not None:
         atoms.set_velocities(units.velocity_to_ase(soft.velocities))
     if len(soft.groups.theta):
@@ -70,9 +74,19 @@ def to_ase(soft: SoftAtoms) -> Atoms:
     return atoms
 
 
+def _masses(soft: SoftAtoms) -> NDArray[np.float64]:
+    """Mass of each site in amu, that of its dominant candidate where no other is known."""
+    return np.where(np.isnan(soft.site_mass), atomic_masses[dominant_numbers(soft)], soft.site_mass)
+
+
 def from_pymatgen(structure: Structure, *, tie_equivalent: bool) -> SoftAtoms:
     """See :meth:`SoftAtoms.from_pymatgen`."""
+    if not hasattr(structure, "lattice"):
+        raise StructureError(
+            f"from_pymatgen takes a pymatgen Structure, got {type(structure).__name__}"
+        )
     occupancies: list[dict[str, float]] = []
+    isotopes = np.full(len(structure), np.nan)
     for index, site in enumerate(structure):
         held: dict[str, float] = {}
         for species, amount in site.species.items():
@@ -81,6 +95,9 @@ def from_pymatgen(structure: Structure, *, tie_equivalent: bool) -> SoftAtoms:
                 atomic_number(symbol)
             except StructureError as error:
                 raise StructureError(f"site {index}: {error}") from None
+            element = getattr(species, "element", species)
+            if element.name in ("D", "T"):
+                isotopes[index] = float(element.atomic_mass)
             # Oxidation states of one element on one site are one candidate.
             held[symbol] = held.get(symbol, 0.0) + float(amount)
         if not held:
@@ -102,12 +119,14 @@ def from_pymatgen(structure: Structure, *, tie_equivalent: bool) -> SoftAtoms:
     for count, (occupancy, sites) in enumerate(sublattices.items()):
         tie = f"sublattice{count}" if tie_equivalent else None
         soft = soft.with_candidates(sites, dict(occupancy), tie=tie)
-    return soft
+    pure = np.array([len(site.species) == 1 for site in structure])
+    return soft.with_isotopes(pure, isotopes)
 
 
 def to_pymatgen(soft: SoftAtoms) -> Structure:
     """See :meth:`SoftAtoms.to_pymatgen`."""
-    from pymatgen.core import Lattice, Structure
+    from pymatgen.core.lattice import Lattice
+    from pymatgen.core.structure import Structure
 
     if abs(np.linalg.det(soft.cell)) < 1e-12:
         raise StructureError(
@@ -117,12 +136,15 @@ def to_pymatgen(soft: SoftAtoms) -> Structure:
     for site in range(len(soft)):
         held = {symbol: weight for symbol, weight in soft.candidates(site).items() if weight > 0}
         if held:
+            # Weights may exceed 1 in sum by a rounding error, which pymatgen does not accept.
+            excess = max(1.0, sum(held.values()))
+            held = {symbol: weight / excess for symbol, weight in held.items()}
             species.append(held)
             sites.append(site)
     if not sites:
         raise StructureError("no site has a weight above 0: there is nothing to convert")
     return Structure(
-        Lattice(soft.cell, pbc=tuple(bool(periodic) for periodic in soft.pbc)),
+        Lattice(soft.cell, pbc=(bool(soft.pbc[0]), bool(soft.pbc[1]), bool(soft.pbc[2]))),
         species,
         soft.positions[sites],
         coords_are_cartesian=True,
@@ -153,11 +175,10 @@ def to_extxyz(soft: SoftAtoms, path: str | Path | None) -> str:
                 for group, tie in zip(soft.site_group.tolist(), _tie_column(soft), strict=True)
             ]
         )
-    plain = soft.site_group == PLAIN
-    standard = np.where(plain, atomic_masses[soft.site_number], np.nan)
-    if (soft.site_mass[plain] != standard[plain]).any():
+    masses = _masses(soft)
+    if (masses != atomic_masses[dominant_numbers(soft)]).any():
         properties.append("masses:R:1")
-        columns.append(_real_columns(np.where(plain, soft.site_mass, 0.0)[:, None]))
+        columns.append(_real_columns(masses[:, None]))
     if soft.velocities is not None:
         properties.append("velocities_ang_per_fs:R:3")
         columns.append(_real_columns(soft.velocities))
@@ -171,8 +192,11 @@ def to_extxyz(soft: SoftAtoms, path: str | Path | None) -> str:
     if path is not None:
         target = Path(path)
         partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
-        partial.write_text(text)
-        partial.replace(target)
+        try:
+            partial.write_text(text, encoding="utf-8")
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
     return text
 
 
@@ -188,16 +212,26 @@ def _candidate_text(soft: SoftAtoms, site: int) -> str:
 
 def from_extxyz(source: str | Path) -> SoftAtoms:
     """See :meth:`SoftAtoms.from_extxyz`."""
-    from ase.io import read
+    from ase.io import iread
 
     is_text = isinstance(source, str) and "\n" in source
     where = "the given text" if is_text else str(source)
     if not is_text and not Path(source).is_file():
         raise StructureError(f"{where}: no such file")
     try:
-        atoms = read(io.StringIO(str(source)) if is_text else source, format="extxyz")
+        frames = list(iread(io.StringIO(str(source)) if is_text else source, format="extxyz"))
     except Exception as error:
         raise StructureError(f"{where} is not an extended-XYZ structure: {error}") from error
+    if len(frames) != 1:
+        raise StructureError(f"{where} holds {len(frames)} structures instead of one")
+    try:
+        return _soft_from_arrays(frames[0])
+    except StructureError as error:
+        raise StructureError(f"{where}: {error}") from None
+
+
+def _soft_from_arrays(atoms: Atoms) -> SoftAtoms:
+    """The structure whose weights stand in the columns that :func:`to_extxyz` writes."""
     velocities = atoms.arrays.pop("velocities_ang_per_fs", None)
     soft = from_ase(atoms)
     if velocities is not None:
@@ -214,8 +248,9 @@ def from_extxyz(source: str | Path) -> SoftAtoms:
             weights = {s: float(w) for s, w in (item.split("=") for item in text.split(","))}
         except ValueError:
             raise StructureError(
-                f"{where}: candidates of site {sites[0]} must look like 'Al=0.8,Sc=0.2', "
-                f"got {text!r}"
+                f"candidates of site {sites[0]} must look like 'Al=0.8,Sc=0.2', got {text!r}"
             ) from None
+        if len(weights) < text.count("="):
+            raise StructureError(f"site {sites[0]} has a duplicate candidate in {text!r}")
         soft = soft.with_candidates(sites, weights, tie=None if tie == "-" else tie)
-    return soft
+    return soft.with_isotopes(soft.candidate_counts == 1, atoms.get_masses())

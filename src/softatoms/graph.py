@@ -28,7 +28,8 @@ from torch import Tensor
 from .errors import OptionError, suggest
 from .gather import Edges, Tap
 from .neighbours import Pairs
-from .structure import PLAIN, SoftAtoms
+from .structure import SoftAtoms
+from .weight_groups import PLAIN
 
 Coupling = Literal["mean_field", "replica"]
 

@@ -17,6 +17,9 @@ from .errors import StructureError
 MOST_BOXES = 1e5
 """How many boxes vesin sorts points into; beyond it coarsens all three directions alike."""
 
+LONGEST_IN_CUTOFFS = 1e6
+"""No search grid spans a longer cell."""
+
 
 class Pairs(NamedTuple):
     """Directed pairs of sites, each pair in both directions, sorted by receiver.
@@ -134,6 +137,8 @@ def _radius_that_vesin_bears(
     """
     across = np.linalg.inv(box)
     extent = np.where(pbc, 1.0, np.ptp(points @ across, axis=0)) / np.linalg.norm(across, axis=0)
+    if extent.max() > LONGEST_IN_CUTOFFS * cutoff:
+        raise StructureError(f"cell is too large for a neighbour search: {extent.max():g} Å across")
     radius = cutoff
     while True:
         fewest = np.maximum(np.floor(extent / radius), 1.0)

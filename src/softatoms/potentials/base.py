@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from ..errors import OptionError
 from ..graph import Graph
-from ..structure import atomic_number
+from ..weight_groups import atomic_number
 
 N_ELEMENTS = len(chemical_symbols)
 

@@ -11,13 +11,15 @@ import inspect
 import json
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors
 import safetensors.torch
 
-from ..errors import CheckpointError, OptionError, suggest
+from ..errors import CheckpointError, OptionError, SoftatomsError, suggest
 from .base import Potential
 
 BACKENDS = {
@@ -48,6 +50,8 @@ def load_potential(name: str | Path, **options: Any) -> Potential:
     """
     if isinstance(name, str) and name in BACKENDS:
         return _build(name, options)
+    if not isinstance(name, str | Path) or not str(name):
+        raise OptionError(f"a potential has a name or a directory, got {name!r}")
     directory = Path(name)
     if directory.is_dir():
         if options:
@@ -64,13 +68,20 @@ def load_potential(name: str | Path, **options: Any) -> Potential:
 def save_potential(potential: Potential, directory: str | Path) -> None:
     """Save a potential so that :func:`load_potential` gives back the same energies.
 
-    The directory is written under another name first and appears whole or not at all; one that
-    exists already is replaced.
+    The directory is written under another name first and appears whole or not at all; a saved
+    potential that is there already is replaced, anything else is left alone.
+
+    Raises:
+        CheckpointError: If something else has that name, or no potential could be loaded from it.
     """
-    target = Path(directory)
+    target = Path(directory).resolve()
+    if BACKENDS.get(potential.name, ("", ""))[1] != type(potential).__name__:
+        raise CheckpointError(
+            f"a {type(potential).__name__} could not be loaded again: it is not in the registry"
+        )
+    if target.exists():
+        _check_replaceable(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    if target.exists() and not (target / DESCRIPTION_FILE).is_file():
-        raise CheckpointError(f"{target} exists and is not a saved potential; it is left as it is")
     partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
         tensors = {key: value.contiguous().cpu() for key, value in potential.state_dict().items()}
@@ -82,15 +93,40 @@ def save_potential(potential: Potential, directory: str | Path) -> None:
             "options": potential.options,
             "sha256": potential.sha256(),
         }
-        text = json.dumps(description, indent=2, sort_keys=True) + "\n"
+        # The order of options is kept: that of elements is the order of species.
+        text = json.dumps(description, indent=2) + "\n"
         (partial / DESCRIPTION_FILE).write_text(text)
         partial.chmod(0o755)
-        if target.exists():
-            shutil.rmtree(target)
-        partial.replace(target)
+        _put_in_place(partial, target)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+
+
+def _check_replaceable(target: Path) -> None:
+    """Raise if ``target`` holds anything but a saved potential."""
+    if not target.is_dir():
+        raise CheckpointError(f"{target} exists and is not a directory; it is left as it is")
+    foreign = sorted({item.name for item in target.iterdir()} - {DESCRIPTION_FILE, WEIGHTS_FILE})
+    if foreign:
+        raise CheckpointError(
+            f"{target} exists and holds other files, such as '{foreign[0]}'; it is left as it is"
+        )
+
+
+def _put_in_place(partial: Path, target: Path) -> None:
+    """Give ``partial`` the name ``target``; what had it before is deleted only afterwards."""
+    if not target.exists():
+        partial.replace(target)
+        return
+    former = partial.with_name(f"{partial.name}.former")
+    target.replace(former)
+    try:
+        partial.replace(target)
+    except BaseException:
+        former.replace(target)
+        raise
+    shutil.rmtree(former, ignore_errors=True)
 
 
 def _build(name: str, options: dict[str, Any]) -> Potential:
@@ -104,18 +140,36 @@ def _build(name: str, options: dict[str, Any]) -> Potential:
     for option, parameter in parameters.items():
         if parameter.default is inspect.Parameter.empty and option not in options:
             raise OptionError(f"{name} needs the option '{option}'")
-    return kind(**options)
+    return kind(**{option: _plain(value) for option, value in options.items()})
+
+
+def _plain(value: Any) -> Any:
+    """An option in the types that JSON keeps, so that a saved potential has the same options."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    return value
 
 
 def _load(directory: Path) -> Potential:
     description = _read_description(directory / DESCRIPTION_FILE)
-    potential = _build(description["name"], description["options"])
+    try:
+        potential = _build(description["name"], description["options"])
+    except (SoftatomsError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"{directory / DESCRIPTION_FILE}: unusable options: {error}"
+        ) from error
     weights = directory / WEIGHTS_FILE
     try:
         tensors = safetensors.torch.load_file(weights)
     except FileNotFoundError:
         raise CheckpointError(f"{weights}: no such file") from None
-    except (safetensors.SafetensorError, ValueError) as error:
+    except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f"{weights} is damaged: {error}") from error
     saved_dtypes = {tensor.dtype for key, tensor in tensors.items() if key != "isolated_energies"}
     if len(saved_dtypes) == 1:
@@ -138,7 +192,7 @@ def _read_description(path: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{path.parent} holds no saved potential: {path.name} is missing"
         ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} is damaged: {error}") from error
     if not isinstance(description, dict) or description.get("format") != FORMAT:
         raise CheckpointError(f"{path} does not describe a potential")
@@ -148,6 +202,13 @@ def _read_description(path: Path) -> dict[str, Any]:
             f"reads {FORMAT_VERSION}"
         )
     missing = {"name", "options", "sha256"} - set(description)
-    if missing or description["name"] not in BACKENDS:
-        raise CheckpointError(f"{path} is damaged: missing or unknown {sorted(missing) or 'name'}")
+    if missing:
+        raise CheckpointError(f"{path} is damaged: it lacks {', '.join(sorted(missing))}")
+    if not isinstance(description["options"], dict):
+        raise CheckpointError(f"{path} is damaged: options must be named")
+    name = description["name"]
+    if not isinstance(name, str) or name not in BACKENDS:
+        raise CheckpointError(
+            f"{path} is of an unknown potential {name!r}: {suggest(name, BACKENDS)}"
+        )
     return description

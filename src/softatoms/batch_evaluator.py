@@ -1,0 +1,321 @@
+"""Derivatives of the energy of a batch.
+
+One energy is computed as a function of pair vectors and weights, and everything else is a
+derivative of it. Positions and the cell enter only through the pair vectors, so one backward pass
+to them gives forces and stress alike:
+
+    F_i = Σ_(e received by i) ∂E/∂r_e − Σ_(e sent by i) ∂E/∂r_e,    V σ = Σ_e sym(r_e ⊗ ∂E/∂r_e)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .gather import Tap
+from .graph import Batch, Coupling, Geometry
+from .heat_flux import (
+    Gathered,
+    convective_flux,
+    direct_flux,
+    energies_with_rates,
+    energies_without_rates,
+    gathered_flux,
+    gathered_flux_by_reverse_mode,
+)
+from .neighbours import Pairs
+from .potentials.base import Potential
+
+BY_VECTORS = frozenset({"forces", "stress", "heat_flux", "stress_weight_gradient"})
+"""Properties that need the derivative by pair vectors."""
+
+BY_WEIGHTS = frozenset({"weight_gradient", "stress_weight_gradient", "weight_hessian"})
+"""Properties that need the derivative by weights."""
+
+SECOND_ORDER = frozenset({"stress_weight_gradient", "weight_hessian"})
+
+PROPERTIES = ("energy", *sorted(BY_VECTORS | BY_WEIGHTS))
+"""All that can be asked for."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Properties of one soft structure; None where they were not asked for.
+
+    All tensors are float64, whatever the precision of the potential was.
+
+    Attributes:
+        energy: Energy in eV, scalar.
+        isolated_energy: The part of the energy that is isolated atoms, in eV, scalar.
+        site_energies: Weighted energy of each site in eV, shape (n_sites,).
+        forces: −dE/dr in eV/Å, shape (n_sites, 3).
+        stress: (dE/dε)/V in eV/Å³, symmetric, shape (3, 3).
+        weight_gradient: dE/dθ in eV, shape (n_parameters,).
+        isolated_weight_gradient: The part of dE/dθ that is isolated atoms, shape (n_parameters,).
+        heat_flux: J in eV Å/fs, not divided by the volume, shape (3,).
+        convective_heat_flux: The part of J that moving sites carry along, shape (3,).
+        stress_weight_gradient: d(stress)/dθ in eV/Å³, shape (n_parameters, 3, 3).
+        weight_hessian: d²E/dθ² in eV, shape (n_parameters, n_parameters).
+    """
+
+    energy: Tensor
+    isolated_energy: Tensor
+    site_energies: Tensor
+    forces: Tensor | None = None
+    stress: Tensor | None = None
+    weight_gradient: Tensor | None = None
+    isolated_weight_gradient: Tensor | None = None
+    heat_flux: Tensor | None = None
+    convective_heat_flux: Tensor | None = None
+    stress_weight_gradient: Tensor | None = None
+    weight_hessian: Tensor | None = None
+
+    @property
+    def interaction_energy(self) -> Tensor:
+        """Energy beyond that of isolated atoms, in eV."""
+        return self.energy - self.isolated_energy
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """One evaluation of the energy and its first derivatives.
+
+    Attributes:
+        geometry: Pair vectors, a leaf where their derivative was wanted.
+        cells: Cells in Å, shape (n_systems, 3, 3).
+        theta: Weights of all systems, a leaf where their derivative was wanted.
+        weights: Node weights, shape (n_nodes,).
+        node_energies: Energy of every node in eV, shape (n_nodes,).
+        gathered: What was gathered, if the heat flux is wanted.
+        by_vectors: ∂E/∂r_e in eV/Å, shape of the pair vectors, or None.
+        by_theta: ∂E/∂θ in eV, shape of theta, or None.
+        adjoints: ∂E/∂g_e of every entry of ``gathered``.
+    """
+
+    geometry: Geometry
+    cells: Tensor
+    theta: Tensor
+    weights: Tensor
+    node_energies: Tensor
+    gathered: list[Gathered]
+    by_vectors: Tensor | None
+    by_theta: Tensor | None
+    adjoints: list[Tensor]
+
+
+class BatchEvaluator:
+    """Evaluates one batch again and again, at changing positions, cells and weights.
+
+    Args:
+        potential: The energy function.
+        batch: The systems.
+        coupling: Coupling of soft sites.
+        dtype: Precision of the potential.
+    """
+
+    def __init__(
+        self, potential: Potential, batch: Batch, coupling: Coupling, dtype: torch.dtype
+    ) -> None:
+        self.potential = potential.cast(dtype, batch.device)
+        self.potential.check_covers(batch.numbers)
+        self.batch = batch
+        self.coupling = coupling
+        self.dtype = dtype
+
+    def evaluate(
+        self,
+        *,
+        positions: Tensor,
+        cells: Tensor,
+        theta: Tensor,
+        pairs: Sequence[Pairs],
+        wanted: frozenset[str],
+        velocities: Tensor | None = None,
+    ) -> list[Evaluation]:
+        """Evaluate all systems of the batch.
+
+        Args:
+            positions: Positions of all sites in Å, shape (n_sites, 3), float64.
+            cells: Cells in Å, shape (n_systems, 3, 3), float64.
+            theta: Weights of all systems, shape (n_parameters,), float64.
+            pairs: Pairs of each system that include all within the cutoff.
+            wanted: Names of properties.
+            velocities: Velocities in Å/fs, shape (n_sites, 3), float64, for the heat flux.
+
+        Returns:
+            One result per system.
+        """
+        geometry = self.batch.geometry(pairs, positions, cells, self.potential.cutoff, self.dtype)
+        done = self._differentiate(geometry, cells, theta, wanted, velocities)
+        columns = {
+            **self._energies(done),
+            **self._first_order(done, wanted, velocities),
+            **self._second_order(done, wanted),
+        }
+        return [
+            Evaluation(**{name: values[index] for name, values in columns.items()})
+            for index in range(self.batch.n_systems)
+        ]
+
+    def _differentiate(
+        self,
+        geometry: Geometry,
+        cells: Tensor,
+        theta: Tensor,
+        wanted: frozenset[str],
+        velocities: Tensor | None,
+    ) -> _Pass:
+        by_vectors, by_weights = bool(wanted & BY_VECTORS), bool(wanted & BY_WEIGHTS)
+        second = bool(wanted & SECOND_ORDER)
+        geometry.vectors.requires_grad_(by_vectors)
+        theta = theta.detach().requires_grad_(by_weights)
+        gradients: list[Tensor] = []
+        with torch.set_grad_enabled(by_vectors or by_weights):
+            weights = self.batch.node_weights(theta)
+            node_energies, gathered = self._node_energies(geometry, weights, velocities)
+            leaves = [leaf for leaf in (geometry.vectors, theta) if leaf.requires_grad]
+            if leaves:
+                # The zero terms keep a leaf in the graph when there is no edge or no soft site.
+                total = (weights * node_energies).sum() + sum(0.0 * leaf.sum() for leaf in leaves)
+                gradients = list(
+                    torch.autograd.grad(
+                        total,
+                        [*leaves, *(record.values for record in gathered)],
+                        create_graph=second,
+                        retain_graph=second or any(record.rates is None for record in gathered),
+                        allow_unused=True,
+                        materialize_grads=True,
+                    )
+                )
+        return _Pass(
+            geometry=geometry,
+            cells=cells,
+            theta=theta,
+            weights=weights,
+            node_energies=node_energies,
+            gathered=gathered,
+            by_vectors=gradients.pop(0) if by_vectors else None,
+            by_theta=gradients.pop(0) if by_weights else None,
+            adjoints=[adjoint.detach() for adjoint in gradients],
+        )
+
+    def _node_energies(
+        self, geometry: Geometry, weights: Tensor, velocities: Tensor | None
+    ) -> tuple[Tensor, list[Gathered]]:
+        def energy(at: Geometry, tap: Tap | None = None) -> Tensor:
+            return self.potential(self.batch.graph(at, weights, self.coupling, tap))
+
+        if velocities is None:
+            return energy(geometry), []
+        if self.potential.has_forward_mode:
+            return energies_with_rates(energy, geometry, velocities)
+        return energies_without_rates(energy, geometry)
+
+    def _energies(self, done: _Pass) -> dict[str, Sequence[Tensor]]:
+        batch = self.batch
+        weights = done.weights.detach()
+        weighted = weights * done.node_energies.detach()
+        sites = torch.zeros(batch.n_sites, dtype=torch.float64, device=batch.device)
+        sites.index_add_(0, batch.node_site, weighted)
+        isolated = weights * self._isolated_energies()
+        return {
+            "energy": batch.sum_by_system(weighted, batch.node_system).unbind(),
+            "isolated_energy": batch.sum_by_system(isolated, batch.node_system).unbind(),
+            "site_energies": sites.split(batch.site_counts),
+        }
+
+    def _first_order(
+        self, done: _Pass, wanted: frozenset[str], velocities: Tensor | None
+    ) -> dict[str, Sequence[Tensor]]:
+        batch = self.batch
+        columns: dict[str, Sequence[Tensor]] = {}
+        if done.by_vectors is not None:
+            slopes = done.by_vectors.detach()
+            if "forces" in wanted:
+                columns["forces"] = self._forces(done.geometry, slopes).split(batch.site_counts)
+            if "stress" in wanted:
+                columns["stress"] = self._stress(done.geometry, slopes, done.cells).unbind()
+            if velocities is not None:
+                convective = convective_flux(
+                    batch, done.weights.detach(), done.node_energies.detach(), velocities
+                )
+                flux = convective + self._potential_flux(done, slopes, velocities)
+                columns["convective_heat_flux"] = convective.unbind()
+                columns["heat_flux"] = flux.unbind()
+        if done.by_theta is not None and "weight_gradient" in wanted:
+            columns["weight_gradient"] = done.by_theta.detach().split(batch.parameter_counts)
+            columns["isolated_weight_gradient"] = self._isolated_weight_gradient()
+        return columns
+
+    def _second_order(self, done: _Pass, wanted: frozenset[str]) -> dict[str, Sequence[Tensor]]:
+        columns: dict[str, Sequence[Tensor]] = {}
+        if done.by_theta is None:
+            return columns
+        if done.by_vectors is not None and "stress_weight_gradient" in wanted:
+            stress = self._stress(done.geometry, done.by_vectors, done.cells)
+            columns["stress_weight_gradient"] = self._stress_by_theta(stress, done.theta)
+        if "weight_hessian" in wanted:
+            columns["weight_hessian"] = self._hessian(done.by_theta, done.theta)
+        return columns
+
+    def _isolated_energies(self) -> Tensor:
+        species = self.potential.species_index(self.batch.numbers)
+        return self.potential.isolated_energies.index_select(0, species)
+
+    def _forces(self, geometry: Geometry, by_pair: Tensor) -> Tensor:
+        pull = by_pair.to(torch.float64)
+        received = pull.reshape(self.batch.n_sites, geometry.width, 3).sum(1)
+        return received.index_add_(0, geometry.senders, -pull)
+
+    def _stress(self, geometry: Geometry, by_pair: Tensor, cells: Tensor) -> Tensor:
+        # The derivative by the deformation gradient, then its symmetric part.
+        counts = [count * geometry.width for count in self.batch.site_counts]
+        vectors = geometry.vectors.detach().to(torch.float64).split(counts)
+        slopes = by_pair.to(torch.float64).split(counts)
+        virial = torch.stack([r.T @ slope for r, slope in zip(vectors, slopes, strict=True)])
+        volumes = torch.linalg.det(cells).abs().reshape(-1, 1, 1)
+        return (virial + virial.transpose(1, 2)) / (2.0 * volumes)
+
+    def _potential_flux(self, done: _Pass, slopes: Tensor, velocities: Tensor) -> Tensor:
+        flux = direct_flux(self.batch, done.geometry, slopes, velocities)
+        if self.potential.has_forward_mode:
+            return flux + gathered_flux(self.batch, done.gathered, done.adjoints)
+        return flux + gathered_flux_by_reverse_mode(
+            self.batch, done.geometry, done.gathered, done.adjoints, velocities
+        )
+
+    def _isolated_weight_gradient(self) -> Sequence[Tensor]:
+        n_parameters = sum(self.batch.parameter_counts)
+        sums = torch.zeros(n_parameters + 1, dtype=torch.float64, device=self.batch.device)
+        sums.index_add_(0, self.batch.node_parameter, self._isolated_energies())
+        return sums[:n_parameters].split(self.batch.parameter_counts)
+
+    def _stress_by_theta(self, stress: Tensor, theta: Tensor) -> Sequence[Tensor]:
+        slopes = torch.zeros((len(theta), 3, 3), dtype=torch.float64, device=theta.device)
+        for row in range(3):
+            for column in range(row, 3):
+                (slope,) = torch.autograd.grad(
+                    stress[:, row, column].sum() + 0.0 * theta.sum(), theta, retain_graph=True
+                )
+                slopes[:, row, column] = slopes[:, column, row] = slope
+        return slopes.split(self.batch.parameter_counts)
+
+    def _hessian(self, by_theta: Tensor, theta: Tensor) -> Sequence[Tensor]:
+        # Systems do not see each other: row k of all of them comes from one backward pass.
+        counts = self.batch.parameter_counts
+        offsets = np.cumsum([0, *counts])[:-1]
+        rows: list[list[Tensor]] = [[] for _ in counts]
+        for k in range(max(counts)):
+            having = [index for index, count in enumerate(counts) if count > k]
+            chosen = torch.tensor([offsets[index] + k for index in having], device=theta.device)
+            (row,) = torch.autograd.grad(
+                by_theta[chosen].sum() + 0.0 * theta.sum(), theta, retain_graph=True
+            )
+            parts = row.split(counts)
+            for index in having:
+                rows[index].append(parts[index])
+        return [torch.stack(own) if own else theta.new_zeros((0, 0)) for own in rows]
