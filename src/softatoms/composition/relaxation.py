@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
+from ..batch_evaluator import BatchEvaluator, Evaluation
 from ..errors import SoftatomsError
-from ..evaluation import BatchEvaluator, Evaluation
 from ..graph import Batch, Coupling
 from ..neighbours import SkinnedList
 from ..runtime import keep_freed_memory
