@@ -135,7 +135,6 @@ def test_slurm_profile_asks_who_can_tell(
         values = ProfileConfigFileParser().parse(stream)
     assert values["executor"] == "slurm"
     assert values["slurm-status-command"] == status_command
-    assert values["slurm-no-account"] == str(accounting == "none")
 
 
 def test_what_all_runs_share_does_not_undo_other_profiles() -> None:
