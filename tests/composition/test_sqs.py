@@ -41,7 +41,9 @@ def test_composition_of_every_sublattice(prototype, occupation):
     lattice = PROTOTYPES[prototype]
     empty = supercell(lattice, [2, 2, 2])
     rng = np.random.default_rng(0)
-    symbols = np.array(decorate(empty, lattice, occupation, shells=2, swaps=50, rng=rng).symbols)
+    symbols = np.array(
+        decorate(empty, lattice, occupation, shell_counts(empty, 2), swaps=50, rng=rng).symbols
+    )
     for index, name in enumerate(lattice.sublattices):
         own = symbols[empty.sublattice == index]
         for element, x in occupation[name].items():
@@ -50,7 +52,9 @@ def test_composition_of_every_sublattice(prototype, occupation):
 
 def test_error_is_that_of_pair_counts_made_by_hand():
     empty = supercell(FCC, [2, 2, 2])
-    decoration = decorate(empty, FCC, HALF, shells=2, swaps=3, rng=np.random.default_rng(1))
+    decoration = decorate(
+        empty, FCC, HALF, shell_counts(empty, 2), swaps=3, rng=np.random.default_rng(1)
+    )
     gold = np.array(decoration.symbols) == "Au"
     deviations = []
     for counts in shell_counts(empty, 2):
@@ -67,9 +71,11 @@ def test_error_is_that_of_pair_counts_made_by_hand():
 def test_swaps_bring_it_closer_to_random():
     empty = supercell(FCC, [2, 2, 2])
 
+    counts = shell_counts(empty, 3)
+
     def error(seed: int, swaps: int) -> float:
         rng = np.random.default_rng(seed)
-        return decorate(empty, FCC, HALF, shells=3, swaps=swaps, rng=rng).error
+        return decorate(empty, FCC, HALF, counts, swaps=swaps, rng=rng).error
 
     before = [error(seed, 0) for seed in range(8)]
     after = [error(seed, 500) for seed in range(8)]
@@ -78,8 +84,9 @@ def test_swaps_bring_it_closer_to_random():
 
 def test_the_seed_decides():
     empty = supercell(FCC, [2, 2, 2])
+    counts = shell_counts(empty, 1)
     runs = [
-        decorate(empty, FCC, HALF, shells=1, swaps=10, rng=np.random.default_rng(seed)).symbols
+        decorate(empty, FCC, HALF, counts, swaps=10, rng=np.random.default_rng(seed)).symbols
         for seed in (3, 3, 4)
     ]
     assert runs[0] == runs[1]

@@ -189,7 +189,7 @@ BROKEN = {
         (*SITE, "divisions"),
         5,
         "composition.scans[0].sublattices.site.divisions",
-        "must divide the 32 sites",
+        "must divide the 256 sites",
     ),
     "far too fine a grid": (
         LISTED[:-1],

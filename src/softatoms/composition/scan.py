@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..evaluation import check_device, check_dtype
 from ..units import GPA_PER_EV_ANG3
 from .checkpoint import Checkpoint
 from .prototypes import PROTOTYPES, Prototype
 from .relaxation import SKIN, Relaxed, Settings, relax_volumes
-from .sqs import decorate
+from .sqs import decorate, shell_counts
 from .structures import (
+    Supercell,
     explicit_crystal,
     guessed_lattice_parameter,
     lattice_parameter,
@@ -74,6 +76,7 @@ class Scanner:
         self.elements = config.elements()
         self.end_members: dict[tuple[str, str], EndMember] = {}
         self.evaluations = 0
+        self._supercells: dict[str, tuple[Supercell, NDArray[np.float64]]] = {}
 
     def run(self, tasks: Sequence[Task], checkpoint: Checkpoint, progress: Progress) -> Outcome:
         """Run tasks in batches; those in the checkpoint are taken from there.
@@ -208,15 +211,12 @@ class Scanner:
         if task.method != "sqs":
             return soft_crystal(lattice, a, task.occupation), None
         sqs = self.config.composition.sqs
-        empty = supercell(lattice, sqs.supercell)
-        decoration = decorate(
-            empty,
-            lattice,
-            task.occupation,
-            shells=sqs.shells,
-            swaps=sqs.swaps,
-            rng=_rng(self.config.campaign.seed, task.identifier),
-        )
+        if lattice.name not in self._supercells:
+            empty = supercell(lattice, sqs.supercell)
+            self._supercells[lattice.name] = empty, shell_counts(empty, sqs.shells)
+        empty, counts = self._supercells[lattice.name]
+        rng = _rng(self.config.campaign.seed, task.identifier)
+        decoration = decorate(empty, lattice, task.occupation, counts, swaps=sqs.swaps, rng=rng)
         return explicit_crystal(empty, a, decoration.symbols), decoration.error
 
     def _row(

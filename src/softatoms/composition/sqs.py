@@ -23,6 +23,10 @@ _SEARCH_RADIUS = 4.0
 """Radius in units of the lattice parameter that holds twelve shells of every prototype."""
 
 
+_PERFECT = 1e-12
+"""Deviation that is only rounding."""
+
+
 class Decoration(NamedTuple):
     """Elements on the sites of a supercell.
 
@@ -39,8 +43,8 @@ def decorate(
     empty: Supercell,
     prototype: Prototype,
     occupation: Occupation,
+    counts: NDArray[np.float64],
     *,
-    shells: int,
     swaps: int,
     rng: np.random.Generator,
 ) -> Decoration:
@@ -50,19 +54,20 @@ def decorate(
         empty: The supercell.
         prototype: Its parent lattice.
         occupation: Fractions on each sublattice; they must fit its number of sites.
-        shells: Neighbour shells whose pairs are matched.
-        swaps: Exchanges that are tried.
+        counts: Pairs of sites in the shells that are matched, see :func:`shell_counts`.
+        swaps: Exchanges that are tried at most; fewer if nothing is left to gain.
         rng: Source of randomness.
     """
     elements = sorted({e for weights in occupation.values() for e in weights})
     species, mean = _random_start(empty, prototype, occupation, elements, rng)
-    counts = shell_counts(empty, shells)
     target = _pair_probabilities(counts, mean)
     hot = np.eye(len(elements))[species]
     error = _deviation(counts, hot, target)
     members = [np.flatnonzero(empty.sublattice == s) for s in range(len(prototype.sublattices))]
     mixed = [sites for sites in members if len(np.unique(species[sites])) > 1]
     for _ in range(swaps if mixed else 0):
+        if error < _PERFECT:
+            break
         sites = mixed[rng.integers(len(mixed))]
         i, j = rng.choice(sites, size=2, replace=False)
         if species[i] == species[j]:

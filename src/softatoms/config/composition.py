@@ -201,13 +201,15 @@ class Sqs(Section):
     """Explicit supercells that stand for a random alloy."""
 
     supercell: list[PositiveInt] = Field(
-        [2, 2, 2], min_length=3, max_length=3, description="Conventional cells along each axis."
+        [4, 4, 4], min_length=3, max_length=3, description="Conventional cells along each axis."
     )
     replicates: PositiveInt = Field(
         3, description="Independent supercells per composition; their spread is the uncertainty."
     )
     shells: PositiveInt = Field(3, le=12, description="Neighbour shells whose pairs are matched.")
-    swaps: PositiveInt = Field(1000, description="Exchanges of two atoms tried per supercell.")
+    swaps: PositiveInt = Field(
+        2000, description="Exchanges of two atoms tried per supercell, at most."
+    )
 
 
 class Composition(Section):
