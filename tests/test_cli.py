@@ -193,6 +193,10 @@ class TestBadInput:
         assert "usage: softatoms" in capsys.readouterr().err
 
 
+def test_a_schema_of_nothing(capsys):
+    refused(capsys, main(["schema"]), "give at least one of --out, --reference and --tables")
+
+
 def test_an_unexpected_error_has_another_exit_code():
     code = (
         "import sys, softatoms.cli as cli, softatoms.config as config\n"

@@ -226,6 +226,8 @@ def _schema(arguments: argparse.Namespace) -> int:
         (arguments.reference, reference.markdown_reference),
         (arguments.tables, table_reference.markdown_reference),
     )
+    if all(path is None for path, _ in pages):
+        raise SoftatomsError("schema: give at least one of --out, --reference and --tables")
     for path, make in pages:
         if path is not None:
             write_text(path, make())
