@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .curves import finish, plot_methods
-from .data import CampaignTables, binaries, require
-from .style import grid_of_panels
+from .curves import one_quantity
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ..config import CampaignConfig
+    from .data import CampaignTables
 
 CAPTION = (
     "Bulk modulus at zero pressure from the pressure at volumes 0.5 % above and below. Kinks "
@@ -22,12 +21,11 @@ CAPTION = (
 
 def draw(config: CampaignConfig, data: CampaignTables) -> Figure:
     """One panel per binary, all methods that give a bulk modulus."""
-    shown = binaries(config)
-    figure, panels = grid_of_panels(len(shown))
-    drawn = False
-    for binary, (axes,) in zip(shown, panels, strict=True):
-        drawn |= plot_methods(axes, data.composition, binary, "bulk_modulus_gpa")
-        axes.set_ylabel("bulk modulus (GPa)")
-    require(drawn, "bulk_modulus", "bulk moduli of a binary scan")
-    finish(figure, panels, shown, data)
-    return figure
+    return one_quantity(
+        config,
+        data,
+        "bulk_modulus",
+        column="bulk_modulus_gpa",
+        label="bulk modulus (GPa)",
+        scale=1.0,
+    )

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .data import Binary, CampaignTables, left_out
-from .style import METHOD_COLOURS, METHOD_LABELS, legend_below, method_line
+from .data import Binary, CampaignTables, binaries, left_out, require
+from .style import METHOD_COLOURS, METHOD_LABELS, grid_of_panels, legend_below, method_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from ..config import CampaignConfig
     from ..tables import Table
 
 
@@ -54,6 +55,36 @@ def plot_methods(
         else:
             axes.plot(series.x, scale * series.y, **method_line(method))
     return drawn
+
+
+def one_quantity(
+    config: CampaignConfig,
+    data: CampaignTables,
+    name: str,
+    *,
+    column: str,
+    label: str,
+    scale: float,
+) -> Figure:
+    """A figure of one quantity, one panel per binary.
+
+    Args:
+        config: The campaign.
+        data: Its tables.
+        name: Name of the figure.
+        column: Column of the table ``composition``.
+        label: Text at the axis, with the unit.
+        scale: Factor from the unit of the table to that of the axis.
+    """
+    shown = binaries(config)
+    figure, panels = grid_of_panels(len(shown))
+    drawn = False
+    for binary, (axes,) in zip(shown, panels, strict=True):
+        drawn |= plot_methods(axes, data.composition, binary, column, scale=scale)
+        axes.set_ylabel(label)
+    require(drawn, name, f"{column} of a binary scan")
+    finish(figure, panels, shown, data)
+    return figure
 
 
 def finish(

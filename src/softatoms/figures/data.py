@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from ..config import CampaignConfig
 
+PREFERRED_METHODS = ("mean_field", "sqs", "replica")
+"""Of which method a figure shows one quantity that it has room for only once."""
+
 _WHOLE = 1.0 - 1e-9
 
 

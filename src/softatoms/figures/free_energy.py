@@ -13,7 +13,7 @@ from scipy.interpolate import CubicSpline
 
 from ..screening.ranking import ideal_entropy
 from .curves import finish
-from .data import Binary, CampaignTables, Series, binaries, require
+from .data import PREFERRED_METHODS, Binary, CampaignTables, Series, binaries, require
 from .style import METHOD_LABELS, SEQUENCE, grid_of_panels
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from ..config import CampaignConfig
     from ..tables import Table
 
-_PREFERRED = ("mean_field", "sqs", "replica")
 
 _FEWEST_POINTS = 4
 """A smooth curve needs at least so many compositions."""
@@ -106,7 +105,7 @@ def tangents(x: NDArray[np.float64], y: NDArray[np.float64]) -> list[tuple[int, 
 
 
 def _best_series(binary: Binary, table: Table) -> tuple[str, Series | None]:
-    for method in _PREFERRED:
+    for method in PREFERRED_METHODS:
         series = binary.series(table, method, "mixing_ev_per_atom")
         if series is not None:
             return method, series

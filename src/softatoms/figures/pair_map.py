@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.colors import AsinhNorm
 from matplotlib.figure import Figure
 
-from .data import Binary, CampaignTables, left_out, require
+from .data import PREFERRED_METHODS, Binary, CampaignTables, left_out, require
 from .style import METHOD_LABELS
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from ..config import CampaignConfig
     from ..tables import Table
 
-_PREFERRED = ("mean_field", "sqs", "replica")
 _CELL = 0.5
 """Size of one square in inches."""
 
@@ -31,7 +30,8 @@ CAPTION = (
 def draw(config: CampaignConfig, data: CampaignTables) -> Figure:
     """One matrix per parent lattice, in meV per atom."""
     table = data.composition
-    method = next((m for m in _PREFERRED if (table.text("method") == m).any()), _PREFERRED[0])
+    used = set(table.text("method"))
+    method = next((m for m in PREFERRED_METHODS if m in used), PREFERRED_METHODS[0])
     elements = table.elements
     prototypes = list(dict.fromkeys(table.text("prototype").tolist()))
     maps = {name: extremes(table, name, method) for name in prototypes}
