@@ -230,7 +230,60 @@ OPTIONS: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: evaluate(properties=("energy", "force")),
         "unknown property 'force': did you mean 'forces'",
     ),
-    "property as text": (lambda: evaluate(properties="energy"), "not one text"),
+    "property as text": (
+        lambda: evaluate(properties="energy"),
+        "properties must be a list of names .* got 'energy'",
+    ),
+    "no properties": (lambda: evaluate(properties=None), "properties must be a list .* got None"),
+    "no device": (lambda: evaluate(device=None), "unknown device None"),
+    "processor by number": (lambda: evaluate(device="cpu:3"), "unknown device 'cpu:3'"),
+    "velocity nan": (
+        lambda: evaluate(properties=["heat_flux"], velocities=[[0, 0, 0]] * 3 + [[0, NAN, 0]]),
+        "velocity of site 3 in structure 0",
+    ),
+    "potential by name": (
+        lambda: sa.evaluate("gupta", alloy()),  # type: ignore[arg-type]
+        "potential must come from load_potential, got 'gupta'",
+    ),
+    "one structure as a batch": (
+        lambda: sa.evaluate_batch(gupta(), alloy()),  # type: ignore[arg-type]
+        "list of SoftAtoms; for one structure use evaluate",
+    ),
+    "structure of another kind": (
+        lambda: sa.evaluate_batch(gupta(), [alloy(), alloy().to_ase()]),  # type: ignore[list-item]
+        "structure 1 is a Atoms, not SoftAtoms: convert it with SoftAtoms.from_ase",
+    ),
+    "pair given twice": (
+        lambda: sa.load_potential(
+            "harmonic",
+            lattice="sc",
+            a=3.0,
+            stiffness={"Al": 1.0, "Sc": 1.0},
+            pairs={"Al-Sc": 1.0, "Sc-Al": 2.0},
+        ),
+        "pairs names the pair 'Sc-Al' twice",
+    ),
+    "negative pair parameter": (
+        lambda: lj(
+            epsilon={"Ar": 0.01, "Kr": 0.01},
+            sigma={"Ar": 3.0, "Kr": 3.0},
+            pairs={"Ar-Kr": {"epsilon": -1.0, "sigma": 3.0}},
+        ),
+        "pairs: epsilon of 'Ar-Kr' must be a positive number",
+    ),
+    "incomplete pair": (
+        lambda: sa.load_potential("gupta", elements=["Cu", "Au"], pairs={"Cu-Au": {"a": 0.1}}),
+        "pairs: 'Cu-Au' needs a, xi, p, q, r0",
+    ),
+    "pairs as a list": (
+        lambda: sa.load_potential("gupta", elements=["Cu", "Au"], pairs=["Cu-Au"]),
+        "pairs must be a mapping",
+    ),
+    "isolated energy nan": (
+        lambda: sa.load_potential("painn", elements=["Cu"], isolated_energies={"Cu": NAN}),
+        "isolated_energies of Cu must be a finite number, got nan",
+    ),
+    "elements by number": (lambda: sa.load_potential("painn", elements=3), "list .* got 3"),
     "unknown coupling": (
         lambda: evaluate(coupling="meanfield"),
         "unknown coupling 'meanfield': did you mean 'mean_field'",

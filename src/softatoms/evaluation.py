@@ -12,10 +12,12 @@ from torch import Tensor
 from .batch_evaluator import PROPERTIES, BatchEvaluator, Evaluation
 from .errors import OptionError, StructureError, suggest
 from .graph import Batch, check_coupling
-from .neighbours import Pairs, neighbour_pairs
+from .neighbours import Pairs
+from .neighbours_many import neighbour_pairs_of_many
 from .potentials.base import Potential
 from .runtime import keep_freed_memory
 from .structure import SoftAtoms
+from .structure_checks import real_array
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
@@ -85,6 +87,16 @@ def evaluate_batch(
     Returns:
         One result per structure, in the same order.
     """
+    if not isinstance(potential, Potential):
+        raise OptionError(f"potential must come from load_potential, got {potential!r}")
+    if isinstance(systems, SoftAtoms):
+        raise OptionError("systems must be a list of SoftAtoms; for one structure use evaluate")
+    for index, soft in enumerate(systems):
+        if not isinstance(soft, SoftAtoms):
+            raise OptionError(
+                f"structure {index} is a {type(soft).__name__}, not SoftAtoms: convert it with "
+                "SoftAtoms.from_ase or SoftAtoms.from_pymatgen"
+            )
     wanted = check_properties(properties)
     rule = check_coupling(coupling)
     target = check_device(device)
@@ -98,7 +110,7 @@ def evaluate_batch(
     if target.type == "cpu":
         keep_freed_memory()
     if pairs is None:
-        pairs = [neighbour_pairs(s.positions, s.cell, s.pbc, potential.cutoff) for s in systems]
+        pairs = neighbour_pairs_of_many(systems, potential.cutoff)
     batch = Batch(systems, target)
     moving = _stack_velocities(systems, velocities, target) if "heat_flux" in wanted else None
     if wanted & {"stress", "stress_weight_gradient"}:
@@ -119,9 +131,9 @@ def check_properties(properties: Iterable[str]) -> frozenset[str]:
     Raises:
         OptionError: If a name is unknown.
     """
-    if isinstance(properties, str):
+    if isinstance(properties, str) or not isinstance(properties, Iterable):
         raise OptionError(
-            f"properties must be a list of names, such as ('{properties}',), not one text"
+            f"properties must be a list of names such as ('energy', 'forces'), got {properties!r}"
         )
     wanted = frozenset(properties)
     for name in sorted(wanted, key=str):
@@ -149,10 +161,10 @@ def check_device(device: str) -> torch.device:
     """
     try:
         target = torch.device(device)
-    except RuntimeError as error:
-        raise OptionError(f"unknown device '{device}': use 'cpu', 'cuda' or 'cuda:<n>'") from error
-    if target.type not in ("cpu", "cuda"):
-        raise OptionError(f"unknown device '{device}': use 'cpu', 'cuda' or 'cuda:<n>'")
+    except (RuntimeError, TypeError):
+        target = torch.device("meta")
+    if target.type not in ("cpu", "cuda") or (target.type == "cpu" and target.index):
+        raise OptionError(f"unknown device {device!r}: use 'cpu', 'cuda' or 'cuda:<n>'")
     if target.type == "cuda":
         if not torch.cuda.is_available():
             raise OptionError(f"device '{device}' is not available: torch finds no CUDA GPU here")
@@ -182,15 +194,20 @@ def _stack_velocities(
         given = None if velocities is None else velocities[index]
         if isinstance(given, Tensor):
             given = given.detach().cpu().numpy()
-        moving = soft.velocities if given is None else np.asarray(given, dtype=np.float64)
+        moving = soft.velocities if given is None else real_array(given, "velocities")
         if moving is None:
             raise OptionError(
                 f"heat_flux needs velocities (Å/fs): structure {index} has none and none were given"
             )
-        if moving.shape != soft.positions.shape or not np.isfinite(moving).all():
+        if moving.shape != soft.positions.shape:
             raise OptionError(
-                f"velocities of structure {index} must be finite and of shape "
-                f"{soft.positions.shape}, got shape {moving.shape}"
+                f"velocities of structure {index} must have shape {soft.positions.shape}, "
+                f"got shape {moving.shape}"
+            )
+        wrong = np.flatnonzero(~np.isfinite(moving).all(axis=1))
+        if wrong.size:
+            raise OptionError(
+                f"velocity of site {wrong[0]} in structure {index} contains nan or infinite values"
             )
         parts.append(moving)
     return torch.from_numpy(np.concatenate(parts)).to(device)

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from ..errors import OptionError
 from ..graph import Graph
 from ..weight_groups import atomic_number
+from .options import check_finite, check_mapping, check_positive
 
 N_ELEMENTS = len(chemical_symbols)
 
@@ -70,13 +71,15 @@ class Potential(nn.Module, ABC):
             lookup[number] = index
         self.register_buffer("_species_of_number", lookup, persistent=False)
         energies = torch.zeros(max(1, len(self.species)), dtype=torch.float64)
-        for symbol, energy in (isolated_energies or {}).items():
+        for symbol, energy in check_mapping(isolated_energies or {}, "isolated_energies").items():
             if symbol not in self.species:
                 raise OptionError(
                     f"isolated_energies names {symbol}, but the potential covers "
                     f"{', '.join(self.species) or 'all elements alike'}"
                 )
-            energies[self.species.index(symbol)] = float(energy)
+            energies[self.species.index(symbol)] = check_finite(
+                energy, f"isolated_energies of {symbol}"
+            )
         self.register_buffer("isolated_energies", energies)
         self._casts: dict[tuple[torch.dtype, torch.device], Potential] = {}
 
@@ -154,31 +157,3 @@ class Potential(nn.Module, ABC):
         super()._apply(fn, recurse)
         self.isolated_energies = exact.to(self.isolated_energies.device)
         return self
-
-
-def check_positive(value: float, name: str) -> float:
-    """Return ``value`` as a float if it is a positive number.
-
-    Raises:
-        OptionError: Naming the option.
-    """
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | float)
-        or not 0 < value < float("inf")
-    ):
-        raise OptionError(f"{name} must be a positive number, got {value!r}")
-    return float(value)
-
-
-def check_elements(elements: Sequence[str]) -> tuple[str, ...]:
-    """Return the chemical symbols as a tuple if there is at least one and all are known.
-
-    Raises:
-        OptionError: If it is not a list of symbols.
-    """
-    if isinstance(elements, str) or not elements:
-        raise OptionError(f"elements must be a list of chemical symbols, got {elements!r}")
-    for symbol in elements:
-        atomic_number(symbol)
-    return tuple(elements)

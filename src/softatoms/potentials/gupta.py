@@ -15,8 +15,9 @@ from torch import Tensor
 from ..errors import OptionError, suggest
 from ..gather import gather, unchanged
 from ..graph import Graph
-from .base import Potential, check_elements, check_positive
+from .base import Potential
 from .cutoffs import polynomial_switch
+from .options import check_elements, check_pairs
 from .species_pairs import arithmetic_mean, geometric_mean, pair_table
 
 
@@ -98,26 +99,21 @@ class Gupta(Potential):
                 raise OptionError(
                     f"gupta has no parameters for {symbol}: {suggest(symbol, CLERI_ROSATO)}"
                 )
-        overrides = {
-            pair: _check_parameters(pair, values) for pair, values in (pairs or {}).items()
-        }
+        overrides = check_pairs(pairs, GuptaParameters._fields)
         tables = {}
         for field in GuptaParameters._fields:
             tables[field] = pair_table(
                 [getattr(CLERI_ROSATO[symbol], field) for symbol in species],
                 species,
                 mix=geometric_mean if field in ("a", "xi") else arithmetic_mean,
-                overrides={pair: getattr(values, field) for pair, values in overrides.items()},
+                overrides={pair: values[field] for pair, values in overrides.items()},
                 option="pairs",
             )
         super().__init__(
             cutoff=CUTOFF_IN_R0 * float(tables["r0"].max()),
             species=species,
             isolated_energies=isolated_energies,
-            options={
-                "elements": list(species),
-                "pairs": {pair: values._asdict() for pair, values in overrides.items()},
-            },
+            options={"elements": list(species), "pairs": overrides},
         )
         for field, table in tables.items():
             self.register_buffer(f"_{field}", table)
@@ -150,15 +146,3 @@ def smooth_square_root(x: Tensor, onset: float) -> Tensor:
     # Both branches are differentiated, so the square root must not see 0.
     above = torch.sqrt(x.clamp_min(onset))
     return torch.where(x < onset, below, above)
-
-
-def _check_parameters(pair: str, values: Mapping[str, float]) -> GuptaParameters:
-    wanted = set(GuptaParameters._fields)
-    if set(values) != wanted:
-        raise OptionError(f"pairs: '{pair}' needs {sorted(wanted)}, got {sorted(values)}")
-    return GuptaParameters(
-        **{
-            field: check_positive(value, f"{field} of pair {pair}")
-            for field, value in values.items()
-        }
-    )

@@ -16,7 +16,8 @@ from torch import Tensor
 from ..errors import OptionError, suggest
 from ..gather import gather, unchanged
 from ..graph import Graph
-from .base import Potential, check_elements, check_positive
+from .base import Potential
+from .options import check_elements, check_mapping, check_positive
 from .species_pairs import arithmetic_mean, pair_table
 
 SPRING_LENGTHS = {"sc": (1.0,), "fcc": (0.5**0.5,), "bcc": (0.75**0.5, 1.0)}
@@ -73,6 +74,7 @@ class Harmonic(Potential):
             values = [check_positive(stiffness[s], f"stiffness of {s}") for s in species]
         else:
             species, values = (), [check_positive(stiffness, "stiffness")]
+        overrides = check_mapping(pairs or {}, "pairs")
         # A spring displaced by up to half the distance between lattice points is still told apart.
         domain = 0.5 * min(lengths)
         super().__init__(
@@ -83,14 +85,14 @@ class Harmonic(Potential):
                 "lattice": lattice,
                 "a": constant,
                 "stiffness": dict(stiffness) if isinstance(stiffness, Mapping) else stiffness,
-                "pairs": dict(pairs or {}),
+                "pairs": overrides,
             },
         )
         vectors = _lattice_vectors(lattice, constant, self.cutoff + domain)
         distances = np.linalg.norm(vectors, axis=1)
         is_spring = np.abs(distances[:, None] - np.array(lengths)).min(axis=1) < 1e-6 * constant
         table = pair_table(
-            values, species, mix=arithmetic_mean, overrides=pairs or {}, option="pairs"
+            values, species, mix=arithmetic_mean, overrides=overrides, option="pairs"
         )
         self.register_buffer("_stiffness", table)
         self.register_buffer("_vectors", torch.from_numpy(vectors))

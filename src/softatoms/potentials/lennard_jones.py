@@ -10,8 +10,9 @@ from torch import Tensor
 from ..errors import OptionError
 from ..gather import gather, unchanged
 from ..graph import Graph
-from .base import Potential, check_elements, check_positive
+from .base import Potential
 from .cutoffs import squared_switch
+from .options import check_elements, check_pairs, check_positive
 from .species_pairs import arithmetic_mean, geometric_mean, pair_table
 
 
@@ -57,26 +58,24 @@ class LennardJones(Potential):
         self_onset = 0.66 * radius if onset is None else check_positive(onset, "onset")
         if self_onset >= radius:
             raise OptionError(f"onset ({self_onset:g} Å) must be below cutoff ({radius:g} Å)")
+        given_pairs = check_pairs(pairs, ("epsilon", "sigma"))
         options: dict[str, Any] = {
             "epsilon": epsilon if not isinstance(epsilon, Mapping) else dict(epsilon),
             "sigma": sigma if not isinstance(sigma, Mapping) else dict(sigma),
             "cutoff": radius,
             "onset": self_onset,
-            "pairs": {pair: dict(values) for pair, values in (pairs or {}).items()},
+            "pairs": given_pairs,
         }
         super().__init__(
             cutoff=radius, species=species, isolated_energies=isolated_energies, options=options
         )
         self.onset = self_onset
-        for pair, values in (pairs or {}).items():
-            if set(values) != {"epsilon", "sigma"}:
-                raise OptionError(f"pairs: '{pair}' needs epsilon and sigma, got {sorted(values)}")
         table: dict[str, Tensor] = {}
         for key, own, mix in (
             ("epsilon", depths, geometric_mean),
             ("sigma", widths, arithmetic_mean),
         ):
-            overrides = {pair: values[key] for pair, values in (pairs or {}).items()}
+            overrides = {pair: values[key] for pair, values in given_pairs.items()}
             table[key] = pair_table(own, species, mix=mix, overrides=overrides, option="pairs")
         self.register_buffer("_epsilon", table["epsilon"])
         self.register_buffer("_sigma", table["sigma"])

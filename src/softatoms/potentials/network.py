@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import OptionError
 from ..graph import Graph
-from .base import Potential, check_elements, check_positive
+from .base import Potential
+from .options import check_elements, check_positive, check_whole
 from .radial import RadialBasis, perceptron
 
 FRESH_ENERGY = 0.3
@@ -51,10 +51,8 @@ class NetworkPotential(Potential):
         species = check_elements(elements)
         counts = {"n_features": n_features, "n_layers": n_layers, "n_radial": n_radial}
         for option, value in counts.items():
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise OptionError(f"{option} must be a whole number of at least 1, got {value!r}")
-        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-            raise OptionError(f"seed must be a whole number of at least 0, got {seed!r}")
+            check_whole(value, option, least=1)
+        check_whole(seed, "seed", least=0)
         options: dict[str, Any] = {
             "elements": list(species),
             "cutoff": check_positive(cutoff, "cutoff"),

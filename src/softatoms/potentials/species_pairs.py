@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..errors import OptionError, suggest
+from .options import check_positive
 
 
 def geometric_mean(a: float, b: float) -> float:
@@ -58,7 +59,11 @@ def pair_table(
         [[a if i == j else mix(a, b) for j, b in enumerate(values)] for i, a in enumerate(values)],
         dtype=torch.float64,
     )
+    given: set[frozenset[int]] = set()
     for pair, value in overrides.items():
         i, j = split_pair(pair, species, option)
-        table[i, j] = table[j, i] = float(value)
+        if frozenset((i, j)) in given:
+            raise OptionError(f"{option} names the pair '{pair}' twice")
+        given.add(frozenset((i, j)))
+        table[i, j] = table[j, i] = check_positive(value, f"{option} of '{pair}'")
     return table
