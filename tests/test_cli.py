@@ -81,6 +81,14 @@ class TestPipeline:
             images = {(r.folder / "figures" / name).read_bytes() for r in (small_campaign, second)}
             assert len(images) == 1, name
 
+    def test_all_jobs_at_once_without_a_manifest(self, small_campaign, tmp_path):
+        out = tmp_path / "all.parquet"
+        assert small_campaign.command("scan", "--out", out) == 0
+        together = read_table(out, "composition").data.to_pandas()
+        merged = pd.read_parquet(small_campaign.tables / "composition.parquet")
+        pd.testing.assert_frame_equal(together, merged, rtol=1e-9, atol=1e-9)
+        assert [path.name for path in tmp_path.iterdir()] == ["all.parquet"]
+
     def test_nothing_is_left_but_what_was_asked_for(self, small_campaign):
         names = {path.name for path in small_campaign.folder.rglob("*") if path.is_file()}
         assert not [name for name in names if name.startswith(".")]
@@ -123,7 +131,7 @@ class TestKill:
 
 class TestBadInput:
     def test_a_job_that_does_not_exist(self, copied, capsys):
-        refused(capsys, copied.scan(99), "--shard: 99", f"0 to {copied.shards - 1}")
+        refused(capsys, copied.scan(99), "--shard: there is no job 99", f"0 to {copied.shards - 1}")
 
     def test_a_manifest_of_another_configuration(self, copied, capsys):
         text = copied.config.read_text().replace("divisions: 4", "divisions: 2")
@@ -185,7 +193,9 @@ class TestBadInput:
         refused(capsys, code, "composition.parquet: was not written by softatoms")
         assert not (copied.folder / "new").exists()
 
-    @pytest.mark.parametrize("arguments", [[], ["scam"], ["scan"], ["manifest", "--config"]])
+    @pytest.mark.parametrize(
+        "arguments", [[], ["scam"], ["scan"], ["manifest", "--config"], ["scan", "--shard", "one"]]
+    )
     def test_a_command_line_that_makes_no_sense(self, arguments, capsys):
         with pytest.raises(SystemExit) as raised:
             main(arguments)

@@ -60,9 +60,11 @@ def _parser() -> argparse.ArgumentParser:
         out="table to write (Parquet)",
     )
     scan = command("scan", _scan, "relax the solid solutions of one job", out="table to write")
-    scan.add_argument("--manifest", required=True, type=Path, help="table of all tasks")
-    scan.add_argument("--shard", required=True, type=int, help="number of the job, from 0")
-    scan.add_argument("--runs-out", required=True, type=Path, help="table about the job itself")
+    scan.add_argument(
+        "--manifest", type=Path, help="table of all tasks; made on the spot if not given"
+    )
+    scan.add_argument("--shard", type=int, help="number of the job, from 0; all jobs if not given")
+    scan.add_argument("--runs-out", type=Path, help="table about the job itself, if wanted")
     scan.add_argument(
         "--checkpoint", type=Path, help="folder for finished parts; a killed job goes on from there"
     )
@@ -108,18 +110,19 @@ def _manifest(arguments: argparse.Namespace) -> int:
 def _scan(arguments: argparse.Namespace) -> int:
     started = time.monotonic()
     config = _load(arguments)
-    from .composition.tasks import Task
+    from .composition.tasks import Task, manifest_rows
 
-    tasks = [
-        Task.from_row(row)
-        for row in _manifest_rows(config, arguments.manifest)
-        if row["shard"] == arguments.shard
-    ]
-    if not tasks:
+    if arguments.manifest is None:
+        rows = manifest_rows(config)
+    else:
+        rows = _manifest_rows(config, arguments.manifest)
+    chosen = [row for row in rows if arguments.shard in (None, row["shard"])]
+    if not chosen:
         raise SoftatomsError(
-            f"--shard: {arguments.shard} has no task in {arguments.manifest}; "
+            f"--shard: there is no job {arguments.shard}; "
             f"the jobs are numbered 0 to {config.n_shards() - 1}"
         )
+    tasks = [Task.from_row(row) for row in chosen]
     import torch
 
     from . import provenance
@@ -137,7 +140,7 @@ def _scan(arguments: argparse.Namespace) -> int:
         potential = load_potential(config.potential.name, **config.potential.options)
     except SoftatomsError as error:
         raise SoftatomsError(f"{arguments.config}: {key}: {error}") from None
-    job = _job_name(arguments.shard)
+    job = "scan" if arguments.shard is None else _job_name(arguments.shard)
     with Progress(len(tasks), label=job, unit="compositions") as progress:
         outcome = run_shard(
             config, potential, tasks, checkpoint=arguments.checkpoint, progress=progress
@@ -158,7 +161,8 @@ def _scan(arguments: argparse.Namespace) -> int:
         "rows_not_ok": sum(row["status"] != "ok" for row in outcome.rows),
         "status": "ok",
     }
-    write_table(arguments.runs_out, "runs", [run], origin)
+    if arguments.runs_out is not None:
+        write_table(arguments.runs_out, "runs", [run], origin)
     return 0
 
 
