@@ -305,7 +305,7 @@ class TestCheckpoint:
             t.identifier for b in again for t in b
         }
 
-    def test_what_belongs_to_another_run_is_not_used(self, tmp_path):
+    def test_what_belongs_to_another_run_is_not_used(self, tmp_path, monkeypatch):
         config = configuration(tmp_path)
         tasks = list_tasks(config)[:4]
         folder = tmp_path / "checkpoint"
@@ -316,6 +316,10 @@ class TestCheckpoint:
             saved["key"] = "of another run"
             file.write_text(json.dumps(saved))
         assert len(run(config, folder, tasks).rows) == 4
+        monkeypatch.setattr(scan_module, "code_digest", lambda: "of corrected code")
+        before = set(folder.iterdir())
+        run(config, folder, tasks)
+        assert len(set(folder.iterdir()) - before) == len(before)
         for file in folder.iterdir():
             file.write_text("{ half")
         assert len(run(config, folder, tasks).rows) == 4

@@ -19,8 +19,8 @@ _FORMAT = 1
 class Checkpoint:
     """Rows of finished batches in a folder.
 
-    What does not belong to exactly this configuration, potential and batch is ignored and made
-    again. JSON keeps every digit of a float, so a resumed job ends with the same numbers.
+    What does not belong to exactly this configuration, potential, code and batch is ignored and
+    made again. JSON keeps every digit of a float, so a resumed job ends with the same numbers.
 
     Args:
         folder: Where to keep them; None keeps nothing.

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..evaluation import check_device, check_dtype
+from ..provenance import code_digest
 from ..units import GPA_PER_EV_ANG3
 from .checkpoint import Checkpoint
 from .prototypes import PROTOTYPES, Prototype
@@ -299,7 +300,7 @@ def run_shard(
         checkpoint: Folder for finished batches, or None.
         progress: Is told of every task done.
     """
-    identity = [config.section_digest("composition"), potential.sha256()]
+    identity = [config.section_digest("composition"), potential.sha256(), code_digest()]
     return Scanner(config, potential).run(tasks, Checkpoint(checkpoint, identity), progress)
 
 
