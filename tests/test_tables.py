@@ -91,6 +91,8 @@ def test_units_and_provenance_stand_in_the_schema(path):
     assert schema.field("mixing_ev_per_atom").metadata[b"unit"] == b"eV"
     assert schema.field("x_Cu").metadata[b"description"] == b"atomic fraction of the element"
     assert not schema.field("composition_id").nullable
+    content = read_table(path, "composition").content_hash()
+    assert schema.metadata[b"softatoms.content_sha256"].decode() == content
     origin = json.loads(schema.metadata[b"softatoms.provenance"])
     assert origin["git_revision"] == "abc"
     assert set(origin) == {field.name for field in dataclasses.fields(Provenance)}
@@ -182,6 +184,10 @@ class TestTampering:
     def test_changed_provenance(self, path):
         origin = dataclasses.replace(ORIGIN, git_revision="def").to_json().encode()
         rewrite(path, pq.read_table(path), **{"softatoms.provenance": origin})
+        self.refused(path, "was changed after softatoms wrote it")
+
+    def test_a_changed_content_hash(self, path):
+        rewrite(path, pq.read_table(path), **{"softatoms.content_sha256": b"0" * 64})
         self.refused(path, "was changed after softatoms wrote it")
 
     def test_another_layout_of_the_same_values_is_fine(self, path):

@@ -54,7 +54,8 @@ A composition that cannot be computed is a row all the same: `status` is `unconv
 
 Two runs of one configuration on the same kind of processor give the same values to the last bit (on
 a GPU sums may differ in the last digits);
-`Table.content_hash()` compares them without wall times and times of writing.
+compare `softatoms.content_sha256` in the metadata of their schemas, which leaves out wall times and
+times of writing.
 
 Below, *missing* says when a value may be missing: never, unless the status is ok, or always.
 `{El}` stands for every element of the campaign.

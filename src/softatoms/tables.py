@@ -28,7 +28,8 @@ _TYPES = {"text": pa.string(), "whole": pa.int64(), "real": pa.float64()}
 _ACCEPTED = {"text": (str,), "whole": (int,), "real": (float, int)}
 _NAME, _VERSION = b"softatoms.table", b"softatoms.table_version"
 _ELEMENTS, _PROVENANCE = b"softatoms.elements", b"softatoms.provenance"
-_SEAL = b"softatoms.sha256"
+_CONTENT, _SEAL = b"softatoms.content_sha256", b"softatoms.sha256"
+_SEALED = (_NAME, _VERSION, _ELEMENTS, _PROVENANCE, _CONTENT)
 _SHOWN_IDS = 5
 
 
@@ -112,10 +113,12 @@ def write_table(
         _ELEMENTS: json.dumps(list(elements)).encode(),
         _PROVENANCE: provenance.to_json().encode(),
     }
+    table = Table(schema, tuple(elements), data, provenance)
+    metadata[_CONTENT] = table.content_hash().encode()
     metadata[_SEAL] = _seal(data, metadata)
     with replacing(path) as partial:
         pq.write_table(data.replace_schema_metadata(metadata), partial, compression="zstd")
-    return Table(schema, tuple(elements), data, provenance)
+    return table
 
 
 def read_table(path: str | Path, name: str) -> Table:
@@ -327,7 +330,7 @@ def _fingerprint(data: pa.Table) -> str:
 
 def _seal(data: pa.Table, metadata: Mapping[bytes, bytes]) -> bytes:
     """Fingerprint of the values and of what the metadata says about them."""
-    parts = [metadata.get(key, b"") for key in (_NAME, _VERSION, _ELEMENTS, _PROVENANCE)]
+    parts = [metadata.get(key, b"") for key in _SEALED]
     digest = hashlib.sha256(b"\0".join([_fingerprint(data).encode(), *parts]))
     return digest.hexdigest().encode()
 
