@@ -52,10 +52,9 @@ for, or if parts come from different configurations or potentials.
 A composition that cannot be computed is a row all the same: `status` is `unconverged` or `failed`,
 `error` says why, and its results are missing. Figures leave such rows out and say how many.
 
-Two runs of one configuration on the same kind of processor give the same values to the last bit (on
-a GPU sums may differ in the last digits);
-compare `softatoms.content_sha256` in the metadata of their schemas, which leaves out wall times and
-times of writing.
+Two runs of one configuration on the same kind of processor give the same values to the last bit; on
+a GPU, sums may differ in the last digits. `softatoms.content_sha256` in the metadata of the schema
+compares them: it leaves out wall times and times of writing.
 
 Below, *missing* says when a value may be missing: never, unless the status is ok, or always.
 `{El}` stands for every element of the campaign.
