@@ -87,24 +87,20 @@ def test_resources_reach_slurm_and_gpu_jobs_share_the_one_gpu(
     assert (jobs.root / targets[0]).read_text() == "CUDA_VISIBLE_DEVICES=0\n"
 
 
-def test_failing_job_is_repeated_and_reported_with_its_log(jobs: Clone, slurm: SlurmNode) -> None:
-    output = jobs.snakemake(*PROFILE, "--retries", "1", "failing.txt", ok=False)
-
-    attempts = jobs_of(slurm, jobs, "failing")
-    assert [job["JobState"] for job in attempts] == ["FAILED", "FAILED"]
-    assert [job["MinMemoryNode"] for job in attempts] == ["100M", "200M"]
-    assert "logs/failing.log" in output
-    assert "this is why" in output
-    assert "Trying to restart job" in output
-
-
-def test_job_that_needs_more_memory_succeeds_at_the_second_attempt(
+def test_failing_jobs_are_repeated_with_more_and_reported_with_their_log(
     jobs: Clone, slurm: SlurmNode
 ) -> None:
-    jobs.snakemake(*PROFILE, "needs_memory.txt")
+    targets = ["failing.txt", "needs_memory.txt"]
+    output = jobs.snakemake(*PROFILE, "--retries", "1", "--", *targets, ok=False)
 
-    states = [job["JobState"] for job in jobs_of(slurm, jobs, "needs_memory")]
-    assert states == ["FAILED", "COMPLETED"]
+    failing, needs_memory = (jobs_of(slurm, jobs, rule) for rule in ("failing", "needs_memory"))
+    assert [job["JobState"] for job in failing] == ["FAILED", "FAILED"]
+    assert [job["JobState"] for job in needs_memory] == ["FAILED", "COMPLETED"]
+    for attempts in (failing, needs_memory):
+        assert [job["MinMemoryNode"] for job in attempts] == ["100M", "200M"]
+    assert "Trying to restart job" in output
+    assert "logs/failing.log" in output
+    assert "this is why" in output
 
 
 def test_cancelled_job_is_noticed(jobs: Clone, slurm: SlurmNode) -> None:
