@@ -6,7 +6,13 @@ CONSTRAINTS := envs/constraints.txt
 # Override on a CUDA machine or for another build of torch, e.g. TORCH="torch==2.13.0 --index-url ...".
 TORCH ?= torch
 
-.PHONY: env test lint format bench gpu-check clean
+# Another campaign: make run CONFIG=config/screening/fcc-metals.yaml
+CONFIG ?= config/config.yaml
+CORES ?= all
+# How many jobs may use a GPU of this machine at a time.
+GPUS ?= 1
+
+.PHONY: env run test test-slurm lint format bench gpu-check clean
 
 env: $(VENV)/.installed
 
@@ -14,20 +20,30 @@ env: $(VENV)/.installed
 $(VENV)/.installed: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) $(TORCH)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e '.[dev,workflow]'
 	touch $@
 
+run: env
+	$(BIN)/python workflow/run.py $(CONFIG) --cores $(CORES) --resources gpu=$(GPUS)
+
 test: env
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto -m "not slurm"
+
+# Starts a Slurm of one node from the packages slurm-wlm and munge, and stops it again.
+test-slurm: env
+	$(BIN)/python -m pytest -m slurm tests/workflow
 
 lint: env
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile workflow tests
+	$(BIN)/snakemake --quiet --lint
 
 format: env
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile workflow tests
 
 bench: env
 	$(BIN)/python benchmarks/scaling.py

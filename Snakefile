@@ -1,0 +1,37 @@
+"""The whole campaign: `snakemake --cores all`, or `snakemake --profile slurm` on a cluster.
+
+Another campaign: `--configfile config/screening/alloys.yaml`. Results go to `results/<campaign>/`.
+"""
+
+from snakemake.utils import min_version
+
+min_version("9.8")
+
+
+include: "workflow/rules/common.smk"
+
+
+wildcard_constraints:
+    shard=r"\d+",
+
+
+report: "workflow/report/campaign.rst"
+
+
+localrules:
+    all,
+
+
+rule all:
+    default_target: True
+    input:
+        targets(),
+
+
+include: "workflow/rules/composition.smk"
+include: "workflow/rules/collect.smk"
+include: "workflow/rules/figures.smk"
+
+
+onsuccess:
+    print(f"Results: {results()}")

@@ -1,0 +1,270 @@
+"""Command line: ``softatoms <stage> --config FILE --out PATH``.
+
+Exit codes: 0 done, 2 bad input with one line per problem on standard error, 1 anything else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import __version__
+from .errors import SoftatomsError
+
+if TYPE_CHECKING:
+    from .config import CampaignConfig
+
+Command = Callable[[argparse.Namespace], int]
+
+BAD_INPUT = 2
+"""Exit code when a file or an option is wrong."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code."""
+    parsed = _parser().parse_args(arguments)
+    run: Command = parsed.run
+    try:
+        return run(parsed)
+    except SoftatomsError as error:
+        sys.stderr.write(f"{error}\n")
+        return BAD_INPUT
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="softatoms", description="Stages of a campaign, one command each."
+    )
+    parser.add_argument("--version", action="version", version=f"softatoms {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: Command, text: str, *, out: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        if name not in ("schema", "doctor"):
+            sub.add_argument(
+                "--config", required=True, type=Path, help="configuration of the campaign (YAML)"
+            )
+        if out:
+            sub.add_argument("--out", required=True, type=Path, help=out)
+        sub.set_defaults(run=run)
+        return sub
+
+    command(
+        "manifest",
+        _manifest,
+        "list all composition tasks and the jobs that run them",
+        out="table to write (Parquet)",
+    )
+    scan = command("scan", _scan, "relax the solid solutions of one job", out="table to write")
+    scan.add_argument(
+        "--manifest", type=Path, help="table of all tasks; made on the spot if not given"
+    )
+    scan.add_argument("--shard", type=int, help="number of the job, from 0; all jobs if not given")
+    scan.add_argument("--runs-out", type=Path, help="table about the job itself, if wanted")
+    scan.add_argument(
+        "--checkpoint", type=Path, help="folder for finished parts; a killed job goes on from there"
+    )
+    collect = command(
+        "collect",
+        _collect,
+        "join the tables of all jobs and check that nothing is missing",
+        out="table to write",
+    )
+    collect.add_argument("--manifest", required=True, type=Path, help="table of all tasks")
+    collect.add_argument(
+        "--table", required=True, choices=("composition", "runs"), help="kind of table"
+    )
+    collect.add_argument("--tables", required=True, nargs="+", type=Path, help="tables of the jobs")
+    rank = command("rank", _rank, "filter and rank compositions", out="table to write")
+    rank.add_argument("--table", required=True, type=Path, help="the composition table")
+    figures = command("figures", _figures, "draw the figures of the campaign", out="folder")
+    figures.add_argument("--tables", required=True, type=Path, help="folder of the tables")
+    report = command("report", _report, "write the report, one HTML page", out="page to write")
+    report.add_argument("--tables", required=True, type=Path, help="folder of the tables")
+    report.add_argument("--figures", required=True, type=Path, help="folder of the figures")
+    schema = command("schema", _schema, "write the JSON schema of configuration files", out="")
+    schema.add_argument("--out", type=Path, help="JSON schema to write")
+    schema.add_argument("--reference", type=Path, help="page about all configuration keys to write")
+    schema.add_argument("--tables", type=Path, help="page about all tables to write")
+    command("doctor", _doctor, "say what is installed, what is missing and how to get it", out="")
+    return parser
+
+
+def _manifest(arguments: argparse.Namespace) -> int:
+    config = _load(arguments)
+    from . import provenance
+    from .composition.tasks import manifest_rows
+    from .tables import write_table
+
+    rows = manifest_rows(config)
+    origin = provenance.collect(config, "composition")
+    write_table(arguments.out, "manifest", rows, origin, config.elements())
+    _say(f"{arguments.out}: {len(rows)} tasks in {config.n_shards()} jobs")
+    return 0
+
+
+def _scan(arguments: argparse.Namespace) -> int:
+    started = time.monotonic()
+    config = _load(arguments)
+    from .composition.tasks import Task, manifest_rows
+
+    if arguments.manifest is None:
+        rows = manifest_rows(config)
+    else:
+        rows = _manifest_rows(config, arguments.manifest)
+    chosen = [row for row in rows if arguments.shard in (None, row["shard"])]
+    if not chosen:
+        raise SoftatomsError(
+            f"--shard: there is no job {arguments.shard}; "
+            f"the jobs are numbered 0 to {config.n_shards() - 1}"
+        )
+    tasks = [Task.from_row(row) for row in chosen]
+    import torch
+
+    from . import provenance
+    from .composition.scan import run_shard
+    from .evaluation import check_device
+    from .potentials.registry import load_potential
+    from .progress import Progress
+    from .tables import write_table
+
+    torch.set_num_threads(config.compute.threads)
+    key = "compute.device"
+    try:
+        check_device(config.compute.device)
+        key = "potential"
+        potential = load_potential(config.potential.name, **config.potential.options)
+    except SoftatomsError as error:
+        raise SoftatomsError(f"{arguments.config}: {key}: {error}") from None
+    job = "scan" if arguments.shard is None else _job_name(arguments.shard)
+    with Progress(len(tasks), label=job, unit="compositions") as progress:
+        outcome = run_shard(
+            config, potential, tasks, checkpoint=arguments.checkpoint, progress=progress
+        )
+    origin = provenance.collect(config, "composition", potential.sha256())
+    write_table(arguments.out, "composition", outcome.rows, origin, config.elements())
+    run = {
+        "job_id": job,
+        "rule": "scan",
+        "git_revision": origin.git_revision,
+        "config_hash": origin.config_hash,
+        "seed": origin.seed,
+        "device": origin.device,
+        "dtype": origin.dtype,
+        "wall_s": time.monotonic() - started,
+        "evaluations": outcome.evaluations,
+        "rows": len(outcome.rows),
+        "rows_not_ok": sum(row["status"] != "ok" for row in outcome.rows),
+        "status": "ok",
+    }
+    if arguments.runs_out is not None:
+        write_table(arguments.runs_out, "runs", [run], origin)
+    return 0
+
+
+def _collect(arguments: argparse.Namespace) -> int:
+    config = _load(arguments)
+    from . import provenance
+    from .tables import merge_tables, read_table, write_table
+
+    tasks = _manifest_rows(config, arguments.manifest)
+    expected = [row["composition_id"] for row in tasks]
+    if arguments.table == "runs":
+        expected = [_job_name(shard) for shard in range(config.n_shards())]
+    digest = config.section_digest("composition")
+    rows = merge_tables(arguments.tables, arguments.table, expected, digest)
+    model = read_table(arguments.tables[0], arguments.table).provenance.model_sha256
+    origin = provenance.collect(config, "composition", model)
+    elements = config.elements() if arguments.table == "composition" else ()
+    write_table(arguments.out, arguments.table, rows, origin, elements)
+    bad = sum(row["status"] != "ok" for row in rows)
+    _say(f"{arguments.out}: {len(rows)} rows, {bad} of them not ok")
+    return 0
+
+
+def _rank(arguments: argparse.Namespace) -> int:
+    config = _load(arguments)
+    from . import provenance
+    from .screening.ranking import rank
+    from .tables import read_table, write_table
+
+    if config.screening is None:
+        raise SoftatomsError(f"{arguments.config}: screening: is required for a ranking")
+    table = read_table(arguments.table, "composition")
+    rows = rank(table.rows(), config.screening, table.elements)
+    origin = provenance.collect(config, "screening", table.provenance.model_sha256)
+    write_table(arguments.out, "ranking", rows, origin, table.elements)
+    _say(f"{arguments.out}: {len(rows)} of {table.data.num_rows} compositions pass")
+    return 0
+
+
+def _figures(arguments: argparse.Namespace) -> int:
+    config = _load(arguments)
+    from .figures import draw_all
+
+    for path in draw_all(config, arguments.tables, arguments.out):
+        _say(str(path))
+    return 0
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    config = _load(arguments)
+    from .report import write_report
+
+    write_report(config, arguments.tables, arguments.figures, arguments.out)
+    _say(str(arguments.out))
+    return 0
+
+
+def _schema(arguments: argparse.Namespace) -> int:
+    from . import table_reference
+    from .config import reference
+    from .files import write_text
+
+    pages = (
+        (arguments.out, reference.json_schema),
+        (arguments.reference, reference.markdown_reference),
+        (arguments.tables, table_reference.markdown_reference),
+    )
+    if all(path is None for path, _ in pages):
+        raise SoftatomsError("schema: give at least one of --out, --reference and --tables")
+    for path, make in pages:
+        if path is not None:
+            write_text(path, make())
+    return 0
+
+
+def _doctor(_: argparse.Namespace) -> int:
+    from .doctor import examine
+
+    return examine(sys.stdout)
+
+
+def _load(arguments: argparse.Namespace) -> CampaignConfig:
+    from .config import load_config
+
+    return load_config(arguments.config)
+
+
+def _manifest_rows(config: CampaignConfig, path: Path) -> list[dict[str, Any]]:
+    """Rows of the manifest, if it belongs to this configuration."""
+    from .tables import TableError, read_table
+
+    table = read_table(path, "manifest")
+    if table.provenance.config_hash != config.section_digest("composition"):
+        raise TableError(
+            f"{path}: belongs to another configuration; run 'softatoms manifest' again"
+        )
+    return table.rows()
+
+
+def _job_name(shard: int) -> str:
+    return f"scan-{shard:05d}"
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")

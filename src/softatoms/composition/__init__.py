@@ -1,0 +1,1 @@
+"""Solid solutions over a grid of compositions: tasks, relaxed cells, controls."""

@@ -1,0 +1,203 @@
+"""From scans to a flat list of tasks, split into jobs of equal cost."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+from .grid import simplex
+from .prototypes import PROTOTYPES, Prototype
+
+if TYPE_CHECKING:
+    from ..config import CampaignConfig
+    from ..config.composition import Scan, Sublattice
+
+Occupation = dict[str, dict[str, float]]
+"""Weight of each candidate on each sublattice."""
+
+_VEGARD_COST = 0.01
+"""A straight line costs next to nothing, but not nothing: every job gets a task."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One composition on one parent lattice, treated by one method.
+
+    Attributes:
+        identifier: Name that follows from all that is computed.
+        scan: Name of the scan.
+        prototype: Name of the parent lattice.
+        method: How the solid solution is represented.
+        replicate: Index among independent supercells.
+        occupation: Weights on each sublattice, in the order of the prototype.
+        cost: Rough cost, 1 for one site of an ordinary crystal.
+    """
+
+    identifier: str
+    scan: str
+    prototype: str
+    method: str
+    replicate: int
+    occupation: Occupation
+    cost: float
+
+    @property
+    def fractions(self) -> dict[str, float]:
+        """Overall atomic fraction of each candidate."""
+        return overall_fractions(PROTOTYPES[self.prototype], self.occupation)
+
+    def row(self, shard: int, elements: tuple[str, ...]) -> dict[str, Any]:
+        """The task as a row of the manifest."""
+        fractions = self.fractions
+        return {
+            "composition_id": self.identifier,
+            "shard": shard,
+            "scan": self.scan,
+            "prototype": self.prototype,
+            "formula": formula(fractions),
+            "method": self.method,
+            "replicate": self.replicate,
+            **{f"x_{element}": fractions.get(element, 0.0) for element in elements},
+            "occupation": json.dumps(self.occupation),
+            "cost": self.cost,
+        }
+
+    @staticmethod
+    def from_row(row: Mapping[str, Any]) -> Task:
+        """The task of a row of the manifest."""
+        return Task(
+            identifier=row["composition_id"],
+            scan=row["scan"],
+            prototype=row["prototype"],
+            method=row["method"],
+            replicate=row["replicate"],
+            occupation=json.loads(row["occupation"]),
+            cost=row["cost"],
+        )
+
+
+def overall_fractions(prototype: Prototype, occupation: Occupation) -> dict[str, float]:
+    """Atomic fraction of each candidate over all sublattices."""
+    totals: dict[str, float] = {}
+    for name, sites in prototype.sublattices.items():
+        for element, weight in occupation[name].items():
+            totals[element] = totals.get(element, 0.0) + sites * weight
+    return {element: total / len(prototype.sites) for element, total in totals.items()}
+
+
+def formula(fractions: Mapping[str, float]) -> str:
+    """Composition per atom such as ``Au0.25Cu0.75``; pure elements stand alone."""
+    present = {element: x for element, x in sorted(fractions.items()) if x > 0}
+    if len(present) == 1:
+        return next(iter(present))
+    return "".join(f"{element}{x:.4g}" for element, x in present.items())
+
+
+def list_tasks(config: CampaignConfig) -> list[Task]:
+    """All tasks of a campaign, in the order of its configuration."""
+    tasks: list[Task] = []
+    for scan in config.composition.scans:
+        for prototype_name, method in product(scan.prototypes, scan.methods):
+            replicates = config.composition.sqs.replicates if method == "sqs" else 1
+            for occupation in _occupations(scan, PROTOTYPES[prototype_name]):
+                tasks += [
+                    _task(config, scan.name, prototype_name, method, replicate, occupation)
+                    for replicate in range(replicates)
+                ]
+    return tasks
+
+
+def assign_shards(tasks: list[Task], n_shards: int) -> list[int]:
+    """Give every task a job so that all jobs cost about the same.
+
+    The most expensive task goes first, always to the job with the least to do.
+
+    Args:
+        tasks: The tasks.
+        n_shards: Number of jobs, at most the number of tasks.
+
+    Returns:
+        Job of each task, counted from 0. No job is empty.
+    """
+    loads = [(0.0, shard) for shard in range(n_shards)]
+    assigned = [0] * len(tasks)
+    for index in sorted(range(len(tasks)), key=lambda i: -tasks[i].cost):
+        load, shard = heapq.heappop(loads)
+        assigned[index] = shard
+        heapq.heappush(loads, (load + tasks[index].cost, shard))
+    return assigned
+
+
+def manifest_rows(config: CampaignConfig) -> list[dict[str, Any]]:
+    """Rows of the manifest: every task with its job."""
+    tasks = list_tasks(config)
+    shards = assign_shards(tasks, config.n_shards())
+    elements = config.elements()
+    return [task.row(shard, elements) for task, shard in zip(tasks, shards, strict=True)]
+
+
+def _occupations(scan: Scan, prototype: Prototype) -> Iterator[Occupation]:
+    names = list(prototype.sublattices)
+    for weights in product(*(list(_weights(scan.sublattices[name])) for name in names)):
+        yield dict(zip(names, weights, strict=True))
+
+
+def _weights(sublattice: Sublattice) -> Iterator[dict[str, float]]:
+    elements = sublattice.elements
+    if sublattice.compositions is not None:
+        for composition in sublattice.compositions:
+            total = sum(composition.values())
+            yield {element: composition.get(element, 0.0) / total for element in elements}
+        return
+    divisions = sublattice.divisions or 1
+    most = sublattice.max_elements
+    for point in simplex(len(elements), divisions, most or len(elements)):
+        yield {
+            element: part / divisions
+            for element, part in zip(elements, point, strict=True)
+            if part or most is None
+        }
+
+
+def _task(
+    config: CampaignConfig,
+    scan: str,
+    prototype_name: str,
+    method: str,
+    replicate: int,
+    occupation: Occupation,
+) -> Task:
+    prototype = PROTOTYPES[prototype_name]
+    content: list[Any] = [scan, prototype_name, method, replicate, occupation]
+    if method == "sqs":
+        content += [config.campaign.seed, config.composition.sqs.model_dump()]
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    composition = formula(overall_fractions(prototype, occupation))
+    return Task(
+        identifier=f"{prototype_name}-{composition}-{method}-{digest[:10]}",
+        scan=scan,
+        prototype=prototype_name,
+        method=method,
+        replicate=replicate,
+        occupation=occupation,
+        cost=_cost(config, prototype, method, occupation),
+    )
+
+
+def _cost(
+    config: CampaignConfig, prototype: Prototype, method: str, occupation: Occupation
+) -> float:
+    if method == "vegard":
+        return _VEGARD_COST
+    if method == "sqs":
+        a, b, c = config.composition.sqs.supercell
+        return float(prototype.sites_per_cube * a * b * c)
+    sites = len(prototype.sites)
+    nodes = sum(n * len(occupation[name]) for name, n in prototype.sublattices.items())
+    # Candidates see all candidates of a neighbour in the mean field, their own kind in a replica.
+    return float(nodes * nodes / sites if method == "mean_field" else nodes)

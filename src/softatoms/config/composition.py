@@ -1,0 +1,251 @@
+"""Section ``composition``: which solid solutions are scanned, and how."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from pydantic import Field
+
+from ..composition.grid import count_simplex
+from ..composition.prototypes import PROTOTYPES
+from ..errors import suggest
+from .base import (
+    FiniteFloat,
+    Identifier,
+    Key,
+    PositiveFloat,
+    PositiveInt,
+    Problem,
+    Section,
+    element_problem,
+    repeated,
+    unknown_name,
+)
+
+SUM_TOLERANCE = 1e-6
+"""How far the fractions of a composition may be from 1 in sum."""
+
+MOST_TASKS = 10_000_000
+"""Compositions of one campaign; more would not fit a table that is held in memory."""
+
+MOST_SITES = 4000
+"""Sites of a supercell; the search for random ones compares all pairs of sites."""
+
+Method = Literal["mean_field", "replica", "vegard", "sqs"]
+
+
+class Sublattice(Section):
+    """What sits on one sublattice: a regular grid of compositions, or a list of them."""
+
+    elements: list[str] = Field(
+        min_length=1, description="Elements that share the sublattice.", examples=[["Cu", "Au"]]
+    )
+    divisions: PositiveInt | None = Field(
+        None,
+        description="Regular grid: fractions are multiples of 1/divisions; 1 gives pure elements.",
+    )
+    max_elements: PositiveInt | None = Field(
+        None,
+        description="With divisions: only compositions of at most this many elements, and no "
+        "candidates of weight 0. By default all are mixed.",
+    )
+    compositions: list[dict[str, FiniteFloat]] | None = Field(
+        None,
+        min_length=1,
+        description="Instead of divisions: fractions of the elements, each entry summing to 1.",
+    )
+
+    def count(self) -> int:
+        """Number of compositions."""
+        if self.compositions is not None:
+            return len(self.compositions)
+        most = len(self.elements) if self.max_elements is None else self.max_elements
+        return count_simplex(len(self.elements), self.divisions or 1, most)
+
+    def problems(self, key: Key) -> list[Problem]:
+        """What is wrong beyond types."""
+        found = repeated(self.elements, (*key, "elements"))
+        for index, symbol in enumerate(self.elements):
+            found += element_problem(symbol, (*key, "elements", index))
+        if (self.divisions is None) == (self.compositions is None):
+            found.append(
+                Problem(key, "needs either 'divisions' or 'compositions', not both or none")
+            )
+        if self.max_elements is not None and self.divisions is None:
+            found.append(Problem((*key, "max_elements"), "goes with 'divisions' only"))
+        seen: list[tuple[float, ...]] = []
+        for index, composition in enumerate(self.compositions or ()):
+            found += self._composition_problems(composition, (*key, "compositions", index), seen)
+        return found
+
+    def _composition_problems(
+        self, composition: dict[str, float], key: Key, seen: list[tuple[float, ...]]
+    ) -> list[Problem]:
+        unknown = [symbol for symbol in composition if symbol not in self.elements]
+        if unknown:
+            hint = suggest(unknown[0], self.elements)
+            return [
+                Problem((*key, unknown[0]), f"is not among the elements of the sublattice: {hint}")
+            ]
+        for symbol, fraction in composition.items():
+            if not 0 <= fraction <= 1:
+                return [Problem((*key, symbol), f"must lie between 0 and 1, got {fraction:g}")]
+        total = math.fsum(composition.values())
+        if abs(total - 1) > SUM_TOLERANCE:
+            return [Problem(key, f"fractions must sum to 1, got {total:g}")]
+        point = tuple(round(composition.get(symbol, 0.0), 9) for symbol in self.elements)
+        if point in seen:
+            return [Problem(key, f"repeats compositions[{seen.index(point)}]")]
+        seen.append(point)
+        return []
+
+
+class Scan(Section):
+    """One family of solid solutions."""
+
+    name: Identifier = Field(description="Name of the scan in tables and figures.")
+    prototypes: list[str] = Field(
+        min_length=1,
+        description=f"Parent lattices among {', '.join(PROTOTYPES)}, with the same sublattices.",
+    )
+    sublattices: dict[str, Sublattice] = Field(
+        description="One entry per sublattice of the prototypes: "
+        + "; ".join(f"{p.name}: {', '.join(p.sublattices)}" for p in PROTOTYPES.values())
+        + "."
+    )
+    methods: list[Method] = Field(
+        ["mean_field"],
+        min_length=1,
+        description="mean_field and replica: soft structures; vegard: straight line between the "
+        "end members; sqs: explicit supercells with the pair correlations of a random alloy.",
+    )
+
+    def count(self) -> int:
+        """Number of compositions, over all prototypes."""
+        grid = math.prod(sublattice.count() for sublattice in self.sublattices.values())
+        return grid * len(self.prototypes)
+
+    def elements(self) -> tuple[str, ...]:
+        """All elements, in the order of their first appearance."""
+        return tuple(dict.fromkeys(e for s in self.sublattices.values() for e in s.elements))
+
+    def problems(self, key: Key, sqs: Sqs) -> list[Problem]:
+        """What is wrong beyond types."""
+        found = repeated(list(self.methods), (*key, "methods"))
+        found += repeated(self.prototypes, (*key, "prototypes"))
+        for name, sublattice in self.sublattices.items():
+            found += sublattice.problems((*key, "sublattices", name))
+        for index, name in enumerate(self.prototypes):
+            here = (*key, "prototypes", index)
+            unknown = unknown_name("prototype", name, tuple(PROTOTYPES), here)
+            found += unknown
+            if unknown:
+                continue
+            expected = list(PROTOTYPES[name].sublattices)
+            strange = [given for given in self.sublattices if given not in expected]
+            missing = [needed for needed in expected if needed not in self.sublattices]
+            if strange:
+                message = f"{name} has no such sublattice: {suggest(strange[0], expected)}"
+                found.append(Problem((*key, "sublattices", strange[0]), message))
+            elif missing:
+                found.append(Problem((*key, "sublattices"), f"{name} also needs '{missing[0]}'"))
+        if "sqs" in self.methods and not found:
+            found += self._sqs_problems(key, sqs)
+        return found
+
+    def _sqs_problems(self, key: Key, sqs: Sqs) -> list[Problem]:
+        found = []
+        for prototype in self.prototypes:
+            cubes = math.prod(sqs.supercell)
+            lattice = PROTOTYPES[prototype]
+            if lattice.sites_per_cube * cubes > MOST_SITES:
+                message = f"{prototype} has {lattice.sites_per_cube * cubes} sites in it, more than"
+                return [Problem(("composition", "sqs", "supercell"), f"{message} {MOST_SITES}")]
+            per_cell = lattice.sites_per_cube * cubes // len(lattice.sites)
+            for name, sites in lattice.sublattices.items():
+                total = sites * per_cell
+                own = self.sublattices[name]
+                here = (*key, "sublattices", name)
+                if own.divisions is not None and total % own.divisions:
+                    found.append(
+                        Problem(
+                            (*here, "divisions"),
+                            f"must divide the {total} sites that the sublattice has in "
+                            f"composition.sqs.supercell, got {own.divisions}",
+                        )
+                    )
+                for index, composition in enumerate(own.compositions or ()):
+                    counts = [total * fraction for fraction in composition.values()]
+                    if any(abs(count - round(count)) > 1e-4 for count in counts):
+                        found.append(
+                            Problem(
+                                (*here, "compositions", index),
+                                f"does not fit the {total} sites that the sublattice has in "
+                                "composition.sqs.supercell",
+                            )
+                        )
+        return found
+
+
+class Relaxation(Section):
+    """How cells are relaxed."""
+
+    max_steps: PositiveInt = Field(60, description="Most evaluations of one structure.")
+    pressure_tolerance_gpa: PositiveFloat = Field(
+        1e-3, description="A cell counts as relaxed below this pressure, in GPa."
+    )
+
+
+class Sqs(Section):
+    """Explicit supercells that stand for a random alloy."""
+
+    supercell: list[PositiveInt] = Field(
+        [4, 4, 4], min_length=3, max_length=3, description="Conventional cells along each axis."
+    )
+    replicates: PositiveInt = Field(
+        3, description="Independent supercells per composition; their spread is the uncertainty."
+    )
+    shells: PositiveInt = Field(3, le=12, description="Neighbour shells whose pairs are matched.")
+    swaps: PositiveInt = Field(
+        2000, description="Exchanges of two atoms tried per supercell, at most."
+    )
+
+
+class Composition(Section):
+    """Lattice parameters and energies of solid solutions over grids of compositions."""
+
+    scans: list[Scan] = Field(min_length=1, description="Families of solid solutions.")
+    shard_size: PositiveInt = Field(
+        256, description="Tasks per job, on average; the jobs are balanced by their cost."
+    )
+    relaxation: Relaxation = Field(
+        default_factory=Relaxation, description="Relaxation of the cell."
+    )
+    sqs: Sqs = Field(default_factory=Sqs, description="Supercells of the method sqs.")
+
+    def count(self) -> int:
+        """Number of tasks, without listing them."""
+        return sum(
+            scan.count() * (len(scan.methods) + ("sqs" in scan.methods) * (self.sqs.replicates - 1))
+            for scan in self.scans
+        )
+
+    def elements(self) -> tuple[str, ...]:
+        """All elements of all scans, sorted."""
+        return tuple(sorted({element for scan in self.scans for element in scan.elements()}))
+
+    def problems(self, key: Key) -> list[Problem]:
+        """What is wrong beyond types."""
+        names = [scan.name for scan in self.scans]
+        found = [
+            Problem((*key, "scans", index, "name"), f"'{name}' is the name of another scan")
+            for index, name in enumerate(names)
+            if name in names[:index]
+        ]
+        for index, scan in enumerate(self.scans):
+            found += scan.problems((*key, "scans", index), self.sqs)
+        if not found and self.count() > MOST_TASKS:
+            message = f"{self.count()} compositions are more than {MOST_TASKS}: use coarser grids"
+            found.append(Problem((*key, "scans"), message))
+        return found

@@ -1,0 +1,39 @@
+"""Section ``figures``: which figures are drawn."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from .base import Key, PositiveFloat, PositiveInt, Problem, Section, repeated
+
+FigureName = Literal["lattice", "mixing", "free_energy", "bulk_modulus", "pair_map", "ranking"]
+
+OF_SCREENING = ("ranking",)
+"""Figures drawn from the ranking."""
+
+OF_BINARIES = ("lattice", "mixing", "free_energy", "bulk_modulus")
+"""Figures with one panel per scan of two elements on one sublattice."""
+
+
+class Figures(Section):
+    """Figures of the campaign, each as PNG and PDF."""
+
+    names: list[FigureName] = Field(
+        ["lattice", "mixing", "free_energy", "bulk_modulus"],
+        description="lattice, mixing, free_energy, bulk_modulus: one panel per scan of two "
+        "elements on one sublattice; pair_map: extreme mixing energy of every pair of elements; "
+        "ranking: the best of a screening.",
+    )
+    temperatures_k: list[PositiveFloat] = Field(
+        [300.0, 600.0, 900.0],
+        min_length=1,
+        max_length=6,
+        description="Temperatures of the figure free_energy, in K.",
+    )
+    dots_per_inch: PositiveInt = Field(150, le=600, description="Resolution of the PNG files.")
+
+    def problems(self, key: Key) -> list[Problem]:
+        """What is wrong beyond types."""
+        return repeated(list(self.names), (*key, "names"))

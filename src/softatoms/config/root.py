@@ -1,0 +1,143 @@
+"""The whole configuration of a campaign."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from typing import Any
+
+from pydantic import Field
+
+from .base import Key, Problem, Section
+from .campaign import Campaign
+from .composition import Composition
+from .compute import Compute
+from .figures import OF_BINARIES, OF_SCREENING, Figures
+from .potential import PotentialSection
+from .screening import Screening
+
+DEPENDS_ON: dict[str, tuple[str, ...]] = {
+    "potential": (),
+    "composition": ("potential",),
+    "screening": ("composition",),
+    "figures": ("composition", "screening"),
+    "report": ("figures",),
+}
+"""Which sections the result of a stage depends on besides its own."""
+
+
+class CampaignConfig(Section):
+    """Everything a campaign is made from."""
+
+    campaign: Campaign = Field(description="Name and seed.")
+    compute: Compute = Field(default_factory=Compute, description="Device and precision.")
+    potential: PotentialSection = Field(description="The energy function.")
+    composition: Composition = Field(description="Scans of solid solutions.")
+    screening: Screening | None = Field(None, description="Filters and ranking; none if empty.")
+    figures: Figures = Field(default_factory=Figures, description="Figures.")
+
+    def n_tasks(self) -> int:
+        """Number of composition tasks, without listing them."""
+        return self.composition.count()
+
+    def n_shards(self) -> int:
+        """Number of jobs that the composition tasks are split into."""
+        return math.ceil(self.n_tasks() / self.composition.shard_size)
+
+    def figure_names(self) -> list[str]:
+        """Names of the figures, each of which becomes ``<name>.png`` and ``<name>.pdf``."""
+        return list(self.figures.names)
+
+    def elements(self) -> tuple[str, ...]:
+        """All elements of the campaign, sorted."""
+        return self.composition.elements()
+
+    def binary_scans(self) -> list[str]:
+        """Names of the scans with two elements on a single sublattice."""
+        return [
+            scan.name
+            for scan in self.composition.scans
+            if len(scan.sublattices) == 1 and len(scan.elements()) == 2
+        ]
+
+    def section_digest(self, section: str) -> str:
+        """Fingerprint of the values on which the result of one stage depends.
+
+        Comments, order and layout of the file do not matter, nor do values left at their default
+        or written out, nor how many threads compute.
+
+        Args:
+            section: ``potential``, ``composition``, ``screening``, ``figures`` or ``report``.
+
+        Returns:
+            64 hexadecimal digits.
+        """
+        wanted: list[str] = []
+        waiting = [section]
+        while waiting:
+            name = waiting.pop()
+            if name not in wanted:
+                wanted.append(name)
+                waiting += DEPENDS_ON[name]
+        values = {name: self._values(name) for name in sorted(wanted)}
+        text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def _values(self, section: str) -> Any:
+        if section == "report":
+            return [self.campaign.name, self.campaign.title]
+        part: Section | None = getattr(self, section)
+        values: Any = None if part is None else part.model_dump(mode="json")
+        if section == "potential" and self.potential.is_saved:
+            values["sha256"] = self.potential.description().get("sha256")
+        if section == "composition":
+            compute = self.compute
+            return [
+                values,
+                self.campaign.seed,
+                compute.device,
+                compute.dtype,
+                compute.edges_per_batch,
+            ]
+        return values
+
+    def problems(self) -> list[Problem]:
+        """Everything that is wrong beyond types, with the key of each."""
+        found = self.potential.problems(("potential",)) + self.composition.problems(
+            ("composition",)
+        )
+        if self.screening is not None:
+            found += self.screening.problems(("screening",), self.elements())
+            used = {method for scan in self.composition.scans for method in scan.methods}
+            found += [
+                Problem(("screening", "methods", index), f"no scan uses the method '{method}'")
+                for index, method in enumerate(self.screening.methods)
+                if method not in used
+            ]
+        found += self.figures.problems(("figures",))
+        for index, name in enumerate(self.figures.names):
+            key: Key = ("figures", "names", index)
+            if name in OF_SCREENING and self.screening is None:
+                found.append(Problem(key, f"'{name}' needs the section 'screening'"))
+            if name in OF_BINARIES and not found and not self.binary_scans():
+                message = f"'{name}' needs a scan of two elements on one sublattice"
+                found.append(Problem(key, message))
+        if not found:
+            found += self._uncovered_elements()
+        return found
+
+    def _uncovered_elements(self) -> list[Problem]:
+        covered = self.potential.elements()
+        if not covered:
+            return []
+        return [
+            Problem(
+                ("composition", "scans", i, "sublattices", name, "elements", j),
+                f"{element} is not covered by the potential, which has {', '.join(covered)}",
+            )
+            for i, scan in enumerate(self.composition.scans)
+            for name, sublattice in scan.sublattices.items()
+            for j, element in enumerate(sublattice.elements)
+            if element not in covered
+        ]

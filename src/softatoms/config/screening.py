@@ -1,0 +1,96 @@
+"""Section ``screening``: how scanned compositions are filtered and ranked."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from ..errors import suggest
+from .base import FiniteFloat, Key, PositiveFloat, PositiveInt, Problem, Section, repeated
+from .composition import Method
+
+NUMBERS = (
+    "n_elements",
+    "a_ang",
+    "volume_ang3_per_atom",
+    "energy_ev_per_atom",
+    "mixing_ev_per_atom",
+    "formation_ev_per_atom",
+    "mixing_free_energy_ev_per_atom",
+    "bulk_modulus_gpa",
+)
+"""Numbers by which compositions can be filtered and ranked; fractions ``x_<El>`` come on top."""
+
+WORDS = ("scan", "prototype", "method")
+"""Texts by which compositions can be filtered."""
+
+
+class Filter(Section):
+    """One condition that a composition must meet."""
+
+    column: str = Field(
+        description=f"One of {', '.join((*NUMBERS, *WORDS))}, or x_<El>, a fraction."
+    )
+    at_least: FiniteFloat | None = Field(None, description="Smallest value that passes.")
+    at_most: FiniteFloat | None = Field(None, description="Largest value that passes.")
+    one_of: list[str] | None = Field(None, min_length=1, description="Texts that pass.")
+
+    def problems(self, key: Key, elements: tuple[str, ...]) -> list[Problem]:
+        """What is wrong beyond types."""
+        numbers = (*NUMBERS, *(f"x_{element}" for element in elements))
+        bounded = self.at_least is not None or self.at_most is not None
+        if self.column in WORDS:
+            if self.one_of is None or bounded:
+                return [Problem(key, f"'{self.column}' is a text: give 'one_of' and no bounds")]
+            return []
+        if self.column not in numbers:
+            known = (*numbers, *WORDS)
+            return [
+                Problem(
+                    (*key, "column"),
+                    f"unknown column '{self.column}': {suggest(self.column, known)}",
+                )
+            ]
+        if self.one_of is not None or not bounded:
+            return [Problem(key, f"'{self.column}' is a number: give 'at_least' or 'at_most'")]
+        if self.at_least is not None and self.at_most is not None and self.at_least > self.at_most:
+            return [
+                Problem(key, f"at_least ({self.at_least:g}) is above at_most ({self.at_most:g})")
+            ]
+        return []
+
+
+class Screening(Section):
+    """Filters and ranking."""
+
+    methods: list[Method] = Field(
+        ["mean_field"], min_length=1, description="Methods whose rows are ranked."
+    )
+    best_prototype_only: bool = Field(
+        False, description="Of each composition, keep only the prototype with the lowest energy."
+    )
+    temperature_k: PositiveFloat = Field(
+        1000.0, description="Temperature of the ideal entropy of mixing in K."
+    )
+    filters: list[Filter] = Field(default_factory=list, description="All must be met.")
+    rank_by: str = Field(
+        "mixing_free_energy_ev_per_atom", description="Column that orders the compositions."
+    )
+    order: Literal["ascending", "descending"] = Field(
+        "ascending", description="ascending puts the smallest value first."
+    )
+    keep: PositiveInt | None = Field(
+        None, description="How many compositions the ranking lists; all that pass if empty."
+    )
+
+    def problems(self, key: Key, elements: tuple[str, ...]) -> list[Problem]:
+        """What is wrong beyond types."""
+        numbers = (*NUMBERS, *(f"x_{element}" for element in elements))
+        found = repeated(list(self.methods), (*key, "methods"))
+        if self.rank_by not in numbers:
+            hint = suggest(self.rank_by, numbers)
+            found.append(Problem((*key, "rank_by"), f"unknown column '{self.rank_by}': {hint}"))
+        for index, condition in enumerate(self.filters):
+            found += condition.problems((*key, "filters", index), elements)
+        return found

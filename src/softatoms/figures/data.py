@@ -1,0 +1,126 @@
+"""What the figures read from the tables."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from ..errors import SoftatomsError
+from ..tables import Table, read_table
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ..config import CampaignConfig
+
+PREFERRED_METHODS = ("mean_field", "sqs", "replica")
+"""Of which method a figure shows one quantity that it has room for only once."""
+
+_WHOLE = 1.0 - 1e-9
+
+
+class CampaignTables:
+    """The tables of one campaign, read when they are first asked for.
+
+    Args:
+        folder: Where they lie.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @cached_property
+    def composition(self) -> Table:
+        """The table ``composition``."""
+        return read_table(self.folder / "composition.parquet", "composition")
+
+    @cached_property
+    def runs(self) -> Table:
+        """The table ``runs``."""
+        return read_table(self.folder / "runs.parquet", "runs")
+
+    @cached_property
+    def ranking(self) -> Table:
+        """The table ``ranking``."""
+        return read_table(self.folder / "ranking.parquet", "ranking")
+
+
+class Series(NamedTuple):
+    """One quantity of one binary by one method; replicates are averaged.
+
+    Attributes:
+        x: Atomic fraction of the second element, ascending.
+        y: Mean over replicates.
+        low: Smallest value among replicates.
+        high: Largest value among replicates.
+    """
+
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+
+class Binary(NamedTuple):
+    """Two elements on one parent lattice.
+
+    Attributes:
+        prototype: The lattice.
+        first: Element at x = 0.
+        second: Element at x = 1.
+    """
+
+    prototype: str
+    first: str
+    second: str
+
+    @property
+    def title(self) -> str:
+        """Heading of a panel."""
+        return f"{self.first}–{self.second}, {self.prototype}"
+
+    def series(self, table: Table, method: str, column: str) -> Series | None:
+        """A column of the table ``composition`` along the composition, or None without rows."""
+        fraction = table.real(f"x_{self.second}")
+        inside = fraction + table.real(f"x_{self.first}") > _WHOLE
+        values = table.real(column)
+        chosen = inside & (table.text("status") == "ok") & np.isfinite(values)
+        chosen &= (table.text("prototype") == self.prototype) & (table.text("method") == method)
+        if not chosen.any():
+            return None
+        x, member = np.unique(np.round(fraction[chosen], 9), return_inverse=True)
+        groups = [values[chosen][member == i] for i in range(len(x))]
+        return Series(
+            x,
+            np.array([group.mean() for group in groups]),
+            np.array([group.min() for group in groups]),
+            np.array([group.max() for group in groups]),
+        )
+
+
+def binaries(config: CampaignConfig) -> list[Binary]:
+    """All pairs of elements that the configuration scans alone, one per parent lattice."""
+    names = config.binary_scans()
+    found: dict[tuple[str, frozenset[str]], Binary] = {}
+    for scan in config.composition.scans:
+        if scan.name in names:
+            first, second = scan.elements()
+            for prototype in scan.prototypes:
+                key = (prototype, frozenset((first, second)))
+                found.setdefault(key, Binary(prototype, first, second))
+    return list(found.values())
+
+
+def left_out(table: Table) -> str:
+    """A remark on rows that no figure shows, empty if there are none."""
+    bad = int((table.text("status") != "ok").sum())
+    return f"{bad} of {table.data.num_rows} rows are not ok and left out" if bad else ""
+
+
+def require(found: bool, figure: str, needed: str) -> None:
+    """Refuse to draw an empty figure."""
+    if not found:
+        raise SoftatomsError(f"figure '{figure}' has nothing to show: the tables hold no {needed}")

@@ -1,0 +1,201 @@
+"""Puts the page together."""
+
+from __future__ import annotations
+
+import base64
+import html
+import importlib
+import importlib.resources
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from ..errors import SoftatomsError
+from ..figures.data import CampaignTables
+from ..files import write_text
+from .numbers import key_numbers
+
+if TYPE_CHECKING:
+    from ..config import CampaignConfig
+    from ..tables import Table
+
+_DIGITS = {
+    "x_": 4,
+    "a_ang": 5,
+    "volume_": 4,
+    "energy_": 6,
+    "mixing_": 6,
+    "bulk_": 2,
+    "pressure_": 5,
+}
+_LEADING = (
+    "formula",
+    "prototype",
+    "method",
+    "replicate",
+    "a_ang",
+    "volume_ang3_per_atom",
+    "energy_ev_per_atom",
+    "mixing_ev_per_atom",
+    "bulk_modulus_gpa",
+    "pressure_gpa",
+)
+_TRAILING = ("scan", "composition_id", "status", "error")
+"""Columns of the page before and behind the fractions; the Parquet file has more."""
+
+_RANKS_SHOWN = 25
+
+
+def write_report(config: CampaignConfig, tables: Path, figures: Path, out: Path) -> None:
+    """Write the page.
+
+    Args:
+        config: The campaign.
+        tables: Folder of its tables.
+        figures: Folder of its figures.
+        out: The HTML file; it appears whole or not at all.
+
+    Raises:
+        SoftatomsError: If a table or a figure is missing.
+    """
+    data = CampaignTables(tables)
+    title = config.campaign.title or config.campaign.name
+    parts = {
+        "title": html.escape(title),
+        "style": _resource("style.css"),
+        "script": _resource("table.js"),
+        "summary": _summary(config, data),
+        "numbers": _numbers(config, data),
+        "ranking": _ranking(config, data),
+        "figures": "\n".join(_figure(figures, name) for name in config.figure_names()),
+        "provenance": _provenance(data),
+        "config": html.escape(_as_yaml(config)),
+        "rows": _rows_as_json(data.composition),
+    }
+    write_text(out, Template(_resource("page.html")).substitute(parts))
+
+
+def _resource(name: str) -> str:
+    return (importlib.resources.files(__package__) / name).read_text(encoding="utf-8")
+
+
+def _as_yaml(config: CampaignConfig) -> str:
+    values = config.model_dump(mode="json")
+    text: str = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, default_flow_style=None)
+    return text
+
+
+def _summary(config: CampaignConfig, data: CampaignTables) -> str:
+    statuses = data.composition.text("status")
+    total, bad = len(statuses), int((statuses != "ok").sum())
+    jobs = data.runs.data.num_rows
+    remark = (
+        f'<strong class="bad">{bad} of them not ok</strong> (see the table below)'
+        if bad
+        else "all of them ok"
+    )
+    return (
+        f"Campaign <code>{html.escape(config.campaign.name)}</code>, potential "
+        f"<code>{html.escape(config.potential.name)}</code>: {total} compositions in {jobs} jobs, "
+        f"{remark}."
+    )
+
+
+def _html_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    top = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
+    body = "\n".join(
+        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
+    )
+    return f"<table><thead><tr>{top}</tr></thead><tbody>\n{body}\n</tbody></table>"
+
+
+def _numbers(config: CampaignConfig, data: CampaignTables) -> str:
+    found = key_numbers(config, data)
+    if not found:
+        return "<p>The scans hold no binary and there is no screening.</p>"
+    return _html_table(("system", "quantity", "value", "spread"), found)
+
+
+def _ranking(config: CampaignConfig, data: CampaignTables) -> str:
+    if config.screening is None:
+        return ""
+    columns = {
+        "n_elements": ("elements", 1.0, 0),
+        "mixing_free_energy_ev_per_atom": ("free energy of mixing (meV/atom)", 1e3, 1),
+        "mixing_ev_per_atom": ("energy of mixing (meV/atom)", 1e3, 1),
+        "a_ang": ("a (Å)", 1.0, 4),
+        "bulk_modulus_gpa": ("bulk modulus (GPa)", 1.0, 1),
+    }
+    rows = [
+        [str(row["rank"]), row["formula"], row["prototype"]]
+        + [
+            "" if row[name] is None else f"{scale * row[name]:.{digits}f}"
+            for name, (_, scale, digits) in columns.items()
+        ]
+        for row in data.ranking.rows()[:_RANKS_SHOWN]
+    ]
+    head = ["rank", "formula", "prototype", *(label for label, _, _ in columns.values())]
+    rule = f"by {config.screening.rank_by}, {config.screening.order}"
+    return f"<h2>Ranking</h2>\n<p>First {len(rows)} {html.escape(rule)}.</p>\n" + _html_table(
+        head, rows
+    )
+
+
+def _figure(folder: Path, name: str) -> str:
+    path = folder / f"{name}.png"
+    if not path.is_file():
+        raise SoftatomsError(f"{path}: no such figure; draw the figures first")
+    image = base64.b64encode(path.read_bytes()).decode()
+    module = importlib.import_module(f"softatoms.figures.{name}")
+    caption = html.escape(module.CAPTION)
+    return (
+        f'<figure id="{name}"><img alt="{caption}" src="data:image/png;base64,{image}">'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )
+
+
+def _provenance(data: CampaignTables) -> str:
+    origin = data.composition.provenance
+    packages = ", ".join(f"{name} {version}" for name, version in sorted(origin.packages.items()))
+    lines = [
+        ("revision", origin.git_revision),
+        ("configuration", origin.config_hash),
+        ("potential", origin.model_sha256),
+        ("table content", data.composition.content_hash()),
+        ("seed", str(origin.seed)),
+        ("precision and device", f"{origin.dtype}, {origin.device}"),
+        ("packages", packages),
+        ("tables written", f"{origin.created_utc}"),
+        ("jobs", f"{data.runs.data.num_rows}, {data.runs.real('wall_s').sum():.1f} s in all"),
+        ("energy evaluations", f"{int(data.runs.real('evaluations').sum())}"),
+    ]
+    return _html_table(("what", "value"), lines)
+
+
+def _rows_as_json(table: Table) -> str:
+    """The rows for the script of the page, rounded to what a reader can use."""
+    held = table.data.column_names
+    fractions = [name for name in held if name.startswith("x_")]
+    names = [*_LEADING, *fractions, *_TRAILING]
+    places = [
+        next((digits for start, digits in _DIGITS.items() if name.startswith(start)), None)
+        for name in names
+    ]
+
+    def cell(value: Any, digits: int | None) -> Any:
+        if value is None or digits is None:
+            return value
+        return round(value, digits) + 0.0  # no negative zero
+
+    rows = [
+        [cell(row[name], digits) for name, digits in zip(names, places, strict=True)]
+        for row in table.rows()
+    ]
+    content = {"columns": names, "places": places, "rows": rows}
+    text = json.dumps(content, separators=(",", ":"), ensure_ascii=False)
+    # A closing tag inside a text would end the script element.
+    return text.replace("</", "<\\/")

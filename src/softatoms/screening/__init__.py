@@ -1,0 +1,1 @@
+"""Filters and rankings of scanned compositions."""

@@ -1,0 +1,199 @@
+"""What every table contains: columns, types, units, and when a value may be missing."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["text", "whole", "real"]
+Missing = Literal["never", "unless_ok", "always"]
+
+METHODS = ("mean_field", "replica", "vegard", "sqs")
+STATUSES = ("ok", "unconverged", "failed")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column, or one per element if its name contains ``{El}``.
+
+    Attributes:
+        name: Name, with the unit at its end where there is one.
+        kind: Type: text is UTF-8, whole is int64, real is float64.
+        unit: Unit; ``1`` for pure numbers, empty for texts.
+        description: What it is.
+        missing: Whether a value may be missing: never, only in rows whose status is not ``ok``,
+            or always.
+        choices: Values a text may have; any if empty.
+        volatile: Whether it differs between two runs of the same campaign.
+    """
+
+    name: str
+    kind: Kind
+    unit: str
+    description: str
+    missing: Missing = "never"
+    choices: tuple[str, ...] = ()
+    volatile: bool = False
+
+
+@dataclass(frozen=True)
+class TableSchema:
+    """One kind of table.
+
+    Attributes:
+        name: Name of the table.
+        version: Raised whenever the meaning of a column changes.
+        key: Column that identifies a row.
+        columns: The columns in order.
+    """
+
+    name: str
+    version: int
+    key: str
+    columns: tuple[Column, ...]
+
+    def expanded(self, elements: Sequence[str]) -> list[Column]:
+        """The columns with one copy per element of those that are per element."""
+        return [
+            dataclasses.replace(column, name=column.name.replace("{El}", element))
+            for column in self.columns
+            for element in (elements if "{El}" in column.name else ("",))
+        ]
+
+
+_ID = Column("composition_id", "text", "", "identifier, derived from what is computed")
+_SCAN = Column("scan", "text", "", "name of the scan in the configuration")
+_PROTOTYPE = Column("prototype", "text", "", "parent lattice")
+_FORMULA = Column("formula", "text", "", "overall composition per atom")
+_METHOD = Column("method", "text", "", "how the solid solution is represented", choices=METHODS)
+_REPLICATE = Column("replicate", "whole", "1", "index among independent supercells, else 0")
+_FRACTION = Column("x_{El}", "real", "1", "atomic fraction of the element")
+_STATUS = Column("status", "text", "", "ok, unconverged or failed", choices=STATUSES)
+_ERROR = Column("error", "text", "", "what went wrong, empty if nothing did")
+
+MANIFEST = TableSchema(
+    "manifest",
+    1,
+    "composition_id",
+    (
+        _ID,
+        Column("shard", "whole", "1", "job that computes the row, counted from 0"),
+        _SCAN,
+        _PROTOTYPE,
+        _FORMULA,
+        _METHOD,
+        _REPLICATE,
+        _FRACTION,
+        Column("occupation", "text", "", "weights on each sublattice, JSON"),
+        Column("cost", "real", "1", "estimated pairs of atoms, by which shards are balanced"),
+    ),
+)
+
+COMPOSITION = TableSchema(
+    "composition",
+    1,
+    "composition_id",
+    (
+        _ID,
+        _SCAN,
+        _PROTOTYPE,
+        _FORMULA,
+        _METHOD,
+        _REPLICATE,
+        _FRACTION,
+        Column("n_sites", "whole", "1", "sites of the cell that was computed"),
+        Column("a_ang", "real", "Å", "lattice parameter a of the conventional cell", "unless_ok"),
+        Column("b_ang", "real", "Å", "lattice parameter b of the conventional cell", "unless_ok"),
+        Column("c_ang", "real", "Å", "lattice parameter c of the conventional cell", "unless_ok"),
+        Column("volume_ang3_per_atom", "real", "Å³", "volume per atom", "unless_ok"),
+        Column("energy_ev_per_atom", "real", "eV", "energy per atom at rest", "unless_ok"),
+        Column(
+            "mixing_ev_per_atom",
+            "real",
+            "eV",
+            "energy per atom relative to the relaxed pure elements on the same parent lattice",
+            "unless_ok",
+        ),
+        Column("pressure_gpa", "real", "GPa", "pressure that is left in the cell", "always"),
+        Column("bulk_modulus_gpa", "real", "GPa", "isothermal bulk modulus at rest", "always"),
+        Column(
+            "slope_{El}_ev",
+            "real",
+            "eV",
+            "derivative of the energy per site by the weight of the element; missing unless the "
+            "element is a candidate on the only sublattice of a soft structure",
+            "always",
+        ),
+        Column(
+            "correlation_error",
+            "real",
+            "1",
+            "root mean square deviation of pair probabilities from randomness; sqs only",
+            "always",
+        ),
+        Column("evaluations", "whole", "1", "energy evaluations of this structure", "always"),
+        _STATUS,
+        _ERROR,
+    ),
+)
+
+RUNS = TableSchema(
+    "runs",
+    1,
+    "job_id",
+    (
+        Column("job_id", "text", "", "name of the job"),
+        Column("rule", "text", "", "stage"),
+        Column("git_revision", "text", "", "commit of the source tree"),
+        Column("config_hash", "text", "", "fingerprint of the values the job depends on"),
+        Column("seed", "whole", "1", "seed of the campaign"),
+        Column("device", "text", "", "where it ran"),
+        Column("dtype", "text", "", "precision of the potential"),
+        Column("wall_s", "real", "s", "wall time of the last attempt", volatile=True),
+        Column("evaluations", "whole", "1", "energy evaluations of all structures"),
+        Column("rows", "whole", "1", "rows the job wrote"),
+        Column("rows_not_ok", "whole", "1", "rows whose status is not ok"),
+        Column("status", "text", "", "ok if the job ended", choices=("ok", "failed")),
+    ),
+)
+
+RANKING = TableSchema(
+    "ranking",
+    1,
+    "composition_id",
+    (
+        Column("rank", "whole", "1", "position, counted from 1"),
+        _ID,
+        _SCAN,
+        _PROTOTYPE,
+        _FORMULA,
+        _METHOD,
+        _REPLICATE,
+        _FRACTION,
+        Column("n_elements", "whole", "1", "number of elements present"),
+        Column("a_ang", "real", "Å", "lattice parameter a of the conventional cell"),
+        Column("volume_ang3_per_atom", "real", "Å³", "volume per atom"),
+        Column("energy_ev_per_atom", "real", "eV", "energy per atom at rest"),
+        Column("mixing_ev_per_atom", "real", "eV", "energy of mixing on the same parent lattice"),
+        Column(
+            "formation_ev_per_atom",
+            "real",
+            "eV",
+            "energy relative to the pure elements on the best parent lattice of the campaign",
+            "always",
+        ),
+        Column(
+            "mixing_free_energy_ev_per_atom",
+            "real",
+            "eV",
+            "energy of mixing minus temperature times ideal entropy",
+        ),
+        Column("temperature_k", "real", "K", "temperature of the ideal entropy"),
+        Column("bulk_modulus_gpa", "real", "GPa", "isothermal bulk modulus at rest", "always"),
+    ),
+)
+
+SCHEMAS = {schema.name: schema for schema in (MANIFEST, COMPOSITION, RUNS, RANKING)}
+"""All tables by name."""

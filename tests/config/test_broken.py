@@ -1,0 +1,347 @@
+"""Every broken configuration ends in one clear line, exit code 2, and nothing written."""
+
+from __future__ import annotations
+
+import copy
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from softatoms.cli import main
+from softatoms.config import ConfigError, load_config
+
+GOOD = {
+    "campaign": {"name": "broken", "seed": 1},
+    "compute": {"device": "cpu"},
+    "potential": {"name": "gupta", "options": {"elements": ["Cu", "Au"]}},
+    "composition": {
+        "shard_size": 4,
+        "scans": [
+            {
+                "name": "cu-au",
+                "prototypes": ["fcc"],
+                "sublattices": {"site": {"elements": ["Cu", "Au"], "divisions": 4}},
+                "methods": ["mean_field", "sqs"],
+            },
+            {
+                "name": "listed",
+                "prototypes": ["fcc"],
+                "sublattices": {
+                    "site": {
+                        "elements": ["Cu", "Au"],
+                        "compositions": [{"Cu": 0.25, "Au": 0.75}, {"Cu": 0.5, "Au": 0.5}],
+                    }
+                },
+            },
+        ],
+    },
+    "screening": {"temperature_k": 300, "filters": [{"column": "x_Cu", "at_least": 0.1}]},
+    "figures": {"names": ["mixing"], "temperatures_k": [300]},
+}
+
+SCAN = ("composition", "scans", 0)
+SITE = (*SCAN, "sublattices", "site")
+LISTED = ("composition", "scans", 1, "sublattices", "site", "compositions")
+
+BROKEN = {
+    "unknown section": (("campain",), {}, "campain", "did you mean 'campaign'?"),
+    "unknown key": (("compute", "dvice"), "cpu", "compute.dvice", "did you mean 'device'?"),
+    "unknown nested key": (
+        (*SITE, "divsions"),
+        4,
+        "composition.scans[0].sublattices.site.divsions",
+        "did you mean 'divisions'?",
+    ),
+    "text for a whole number": (
+        ("campaign", "seed"),
+        "one",
+        "campaign.seed",
+        "must be a whole number, got 'one'",
+    ),
+    "truth value for a whole number": (
+        ("compute", "threads"),
+        True,
+        "compute.threads",
+        "must be a whole number, got True",
+    ),
+    "fraction for a whole number": (
+        ("composition", "shard_size"),
+        2.5,
+        "composition.shard_size",
+        "must be a whole number, got 2.5",
+    ),
+    "number for a text": (
+        ("potential", "name"),
+        3,
+        "potential.name",
+        "must be a text, got 3",
+    ),
+    "text for a list": (
+        (*SCAN, "methods"),
+        "sqs",
+        "composition.scans[0].methods",
+        "must be a list",
+    ),
+    "list for a section": (("figures",), ["mixing"], "figures", "must be a mapping"),
+    "negative temperature": (
+        ("screening", "temperature_k"),
+        -300,
+        "screening.temperature_k",
+        "must be greater than 0, got -300",
+    ),
+    "negative temperature in a list": (
+        ("figures", "temperatures_k"),
+        [300, -1.5],
+        "figures.temperatures_k[1]",
+        "must be greater than 0, got -1.5",
+    ),
+    "infinite tolerance": (
+        ("composition", "relaxation"),
+        {"pressure_tolerance_gpa": float("inf")},
+        "composition.relaxation.pressure_tolerance_gpa",
+        "must be a finite number",
+    ),
+    "negative seed": (("campaign", "seed"), -1, "campaign.seed", "must be at least 0, got -1"),
+    "name that is no folder": (
+        ("campaign", "name"),
+        "../up",
+        "campaign.name",
+        "must match",
+    ),
+    "required key missing": (("campaign", "name"), None, "campaign.name", "is required"),
+    "required section missing": (("potential",), None, "potential", "is required"),
+    "unknown device": (("compute", "device"), "cuda0", "compute.device", "did you mean 'cuda'?"),
+    "unknown method": (
+        (*SCAN, "methods"),
+        ["meanfield"],
+        "composition.scans[0].methods[0]",
+        "did you mean 'mean_field'?",
+    ),
+    "method named twice": (
+        (*SCAN, "methods"),
+        ["sqs", "sqs"],
+        "composition.scans[0].methods[1]",
+        "named twice",
+    ),
+    "unknown prototype": (
+        (*SCAN, "prototypes"),
+        ["fc"],
+        "composition.scans[0].prototypes[0]",
+        "did you mean 'fcc'?",
+    ),
+    "sublattice of another prototype": (
+        (*SCAN, "prototypes"),
+        ["B2"],
+        "composition.scans[0].sublattices.site",
+        "B2 has no such sublattice",
+    ),
+    "missing saved potential": (
+        ("potential",),
+        {"name": "results/none/model"},
+        "potential.name",
+        "neither a potential nor an existing directory",
+    ),
+    "misspelt element": (
+        (*SITE, "elements"),
+        ["Cu", "AU"],
+        "composition.scans[0].sublattices.site.elements[1]",
+        "did you mean 'Au'?",
+    ),
+    "element without parameters": (
+        (*SITE, "elements"),
+        ["Cu", "Fe"],
+        "composition.scans[0].sublattices.site.elements[1]",
+        "Fe is not covered by the potential",
+    ),
+    "composition that does not sum to 1": (
+        (*LISTED, 1),
+        {"Cu": 0.5, "Au": 0.4},
+        "composition.scans[1].sublattices.site.compositions[1]",
+        "must sum to 1, got 0.9",
+    ),
+    "negative fraction": (
+        (*LISTED, 1),
+        {"Cu": 1.5, "Au": -0.5},
+        "composition.scans[1].sublattices.site.compositions[1].Au",
+        "must lie between 0 and 1, got -0.5",
+    ),
+    "fraction of a stranger": (
+        (*LISTED, 1),
+        {"Cu": 0.5, "Ag": 0.5},
+        "composition.scans[1].sublattices.site.compositions[1].Ag",
+        "not among the elements of the sublattice",
+    ),
+    "composition listed twice": (
+        (*LISTED, 1),
+        {"Cu": 0.25, "Au": 0.75},
+        "composition.scans[1].sublattices.site.compositions[1]",
+        "repeats compositions[0]",
+    ),
+    "grid and list at once": (
+        (*SITE, "compositions"),
+        [{"Cu": 1.0}],
+        "composition.scans[0].sublattices.site",
+        "either 'divisions' or 'compositions'",
+    ),
+    "grid that no supercell can hold": (
+        (*SITE, "divisions"),
+        5,
+        "composition.scans[0].sublattices.site.divisions",
+        "must divide the 256 sites",
+    ),
+    "far too fine a grid": (
+        LISTED[:-1],
+        {"elements": ["Cu", "Au"], "divisions": 10**12},
+        "composition.scans",
+        "1000000000021 compositions are more than 10000000",
+    ),
+    "far too large a supercell": (
+        ("composition", "sqs"),
+        {"supercell": [10, 10, 11]},
+        "composition.sqs.supercell",
+        "fcc has 4400 sites in it, more than 4000",
+    ),
+    "scan named twice": (
+        ("composition", "scans", 1, "name"),
+        "cu-au",
+        "composition.scans[1].name",
+        "'cu-au' is the name of another scan",
+    ),
+    "filter on an unknown column": (
+        ("screening", "filters", 0, "column"),
+        "x_Ag",
+        "screening.filters[0].column",
+        "unknown column 'x_Ag'",
+    ),
+    "filter that nothing passes": (
+        ("screening", "filters", 0),
+        {"column": "x_Cu", "at_least": 0.5, "at_most": 0.4},
+        "screening.filters[0]",
+        "at_least (0.5) is above at_most (0.4)",
+    ),
+    "ranking of a method that is not scanned": (
+        ("screening", "methods"),
+        ["replica"],
+        "screening.methods[0]",
+        "no scan uses the method 'replica'",
+    ),
+}
+
+
+def changed(key: tuple[str | int, ...], value: object) -> dict[str, object]:
+    """A good configuration with one value put in, or taken out if it is None."""
+    config = copy.deepcopy(GOOD)
+    place: object = config
+    for part in key[:-1]:
+        place = place[part]  # type: ignore[index]
+    if value is None:
+        del place[key[-1]]  # type: ignore[attr-defined]
+    else:
+        place[key[-1]] = value  # type: ignore[index]
+    return config
+
+
+def run_manifest(path: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    """Exit code and standard error of a command; after a failure no file may have appeared."""
+    before = sorted(path.parent.rglob("*"))
+    out = path.parent / "results" / "manifest.parquet"
+    code = main(["manifest", "--config", str(path), "--out", str(out)])
+    if code:
+        assert sorted(path.parent.rglob("*")) == before
+    return code, capsys.readouterr().err
+
+
+def test_the_unbroken_one_works(tmp_path, capsys):
+    path = tmp_path / "good.yaml"
+    path.write_text(yaml.safe_dump(GOOD))
+    assert run_manifest(path, capsys) == (0, "")
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_one_clear_line(name, tmp_path, capsys):
+    key, value, shown, hint = BROKEN[name]
+    path = tmp_path / "broken.yaml"
+    path.write_text(yaml.safe_dump(changed(key, value)))
+    code, error = run_manifest(path, capsys)
+    assert code == 2
+    assert error.count("\n") == 1
+    assert error.startswith(f"{path}: {shown}: ")
+    assert hint in error
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        (None, "no such file"),
+        ("campaign: [unclosed\n", "is not valid YAML"),
+        ("", "must be a mapping of sections, got nothing"),
+        ("- a\n- b\n", "must be a mapping of sections"),
+        (
+            "campaign:\n  name: a\n  seed: 1\n  seed: 2\n",
+            "campaign.seed: stands twice, lines 3 and 4",
+        ),
+        ("campaign: !!python/object/apply:os.system [true]\n", "could not determine a constructor"),
+        (b"campaign: \xff\n", "cannot be read as UTF-8"),
+        ("a: &a [*a]\n", "refers to itself"),
+    ],
+)
+def test_files_that_are_no_configuration(text, hint, tmp_path, capsys):
+    path = tmp_path / "broken.yaml"
+    if isinstance(text, bytes):
+        path.write_bytes(text)
+    elif text is not None:
+        path.write_text(text)
+    code, error = run_manifest(path, capsys)
+    assert code == 2
+    assert error.count("\n") == 1
+    assert error.startswith(f"{path}: ")
+    assert hint in error
+
+
+def keys_of(value: object, key: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    """Keys of all values of a configuration, sections and lists included."""
+    found: list[tuple[str | int, ...]] = [key] if key else []
+    if isinstance(value, dict):
+        for name, part in value.items():
+            found += keys_of(part, (*key, name))
+    if isinstance(value, list):
+        for index, part in enumerate(value):
+            found += keys_of(part, (*key, index))
+    return found
+
+
+JUNK = [True, 0, -1, 1.5, 10**30, float("nan"), "", "x", [], [[]], {}, {1: 2}, {"x": None}]
+
+
+@pytest.mark.parametrize("key", keys_of(GOOD), ids=str)
+def test_junk_anywhere_is_refused_or_makes_sense(key, tmp_path):
+    path = tmp_path / "junk.yaml"
+    for junk in JUNK:
+        path.write_text(yaml.safe_dump(changed(key, junk)))
+        try:
+            config = load_config(path)
+        except ConfigError as error:
+            for line in str(error).splitlines():
+                assert re.match(rf"{path}: [\w.\[\]-]+: .", line), line
+        else:
+            assert 0 < config.n_shards() <= config.n_tasks()
+
+
+def test_all_problems_are_named_at_once_in_the_order_of_the_file(tmp_path, capsys):
+    config = changed(("campaign", "seed"), "one")
+    config["compute"] = {"dvice": "cpu", "dtype": "half"}
+    path = tmp_path / "broken.yaml"
+    path.write_text(yaml.safe_dump(config, sort_keys=False))
+    code, error = run_manifest(path, capsys)
+    assert code == 2
+    keys = [line.split(": ")[1] for line in error.splitlines()]
+    assert keys == ["campaign.seed", "compute.dvice", "compute.dtype"]
+
+
+def test_the_line_of_the_file_is_named(tmp_path, capsys):
+    path = tmp_path / "broken.yaml"
+    path.write_text(yaml.safe_dump(changed(("compute", "dvice"), "cpu"), sort_keys=False))
+    line = path.read_text().splitlines().index("  dvice: cpu") + 1
+    assert run_manifest(path, capsys)[1].endswith(f"(line {line})\n")

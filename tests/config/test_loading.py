@@ -1,0 +1,144 @@
+"""Good configurations: what they count, what they depend on, and that loading them is light."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+from ase.data import chemical_symbols
+
+from softatoms.composition.tasks import list_tasks
+from softatoms.config import load_config
+from softatoms.config.elements import SYMBOLS
+from softatoms.config.potential import BACKENDS, DESCRIPTION_FILE
+from softatoms.config.reference import json_schema, markdown_reference
+from softatoms.config.yaml_source import read_yaml
+from softatoms.potentials import registry
+
+ROOT = Path(__file__).parents[2]
+SHIPPED = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("config/**/*.yaml"))
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+@pytest.fixture
+def quickstart() -> str:
+    return (ROOT / "config/config.yaml").read_text()
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_configurations(name):
+    config = load_config(ROOT / name)
+    assert config.n_tasks() == len(list_tasks(config))
+    schema = json.loads((ROOT / "config/schema.json").read_text())
+    jsonschema.validate(read_yaml(ROOT / name)[0], schema)
+    pointer = (ROOT / name).read_text().splitlines()[0].partition("$schema=")[2]
+    assert (ROOT / name).parent.joinpath(pointer).resolve() == ROOT / "config/schema.json"
+
+
+def test_schema_and_reference_are_not_stale():
+    assert (ROOT / "config/schema.json").read_text() == json_schema()
+    assert (ROOT / "docs/configuration.md").read_text() == markdown_reference()
+
+
+def test_the_screening_is_large_and_counted_without_listing():
+    started = time.perf_counter()
+    config = load_config(ROOT / "config/screening/fcc-metals.yaml")
+    assert config.n_tasks() >= 10_000
+    assert config.n_shards() == 16
+    assert time.perf_counter() - started < 1.0
+
+
+def test_loading_imports_nothing_heavy():
+    code = (
+        "import sys; from softatoms.config import load_config;"
+        "c = load_config('config/config.yaml');"
+        "c.n_shards(), c.figure_names(), c.section_digest('report');"
+        "heavy = {'torch', 'ase', 'pymatgen', 'numpy', 'pyarrow', 'matplotlib', 'scipy'};"
+        "sys.exit(' '.join(sorted(heavy & set(sys.modules))) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_constants_that_stand_twice_agree():
+    assert set(BACKENDS) == set(registry.BACKENDS)
+    assert DESCRIPTION_FILE == registry.DESCRIPTION_FILE
+    assert list(SYMBOLS) == chemical_symbols[1:]
+
+
+DIGESTS = ("potential", "composition", "screening", "figures", "report")
+
+
+def digests(path: Path) -> dict[str, str]:
+    config = load_config(path)
+    return {section: config.section_digest(section) for section in DIGESTS}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "changed"),
+    [
+        ("# Explicit supercells", "# Supercells", set()),
+        ("  seed: 0\n", "", set()),
+        ("  threads: 1\n", "  threads: 2\n", set()),
+        ("campaign:\n  name: quickstart", "campaign:\n\n  name:   'quickstart'", set()),
+        ("title: Cu–Au", "title: Au–Cu", {"report"}),
+        ("[300, 600, 900]", "[300, 600]", {"figures", "report"}),
+        ("shard_size: 64", "shard_size: 32", {"composition", "screening", "figures", "report"}),
+        ("seed: 0", "seed: 1", {"composition", "screening", "figures", "report"}),
+        ("dtype: float64", "dtype: float32", {"composition", "screening", "figures", "report"}),
+        ("elements: [Cu, Au, Ni]", "elements: [Cu, Au, Ni, Ag]", set(DIGESTS)),
+    ],
+)
+def test_a_change_reaches_what_depends_on_it_and_nothing_else(
+    old, new, changed, quickstart, tmp_path
+):
+    assert old in quickstart
+    before = digests(write(tmp_path / "a.yaml", quickstart))
+    after = digests(write(tmp_path / "b.yaml", quickstart.replace(old, new)))
+    assert {section for section in DIGESTS if before[section] != after[section]} == changed
+
+
+def test_a_retrained_potential_changes_the_digest(tmp_path):
+    from softatoms import load_potential, save_potential
+
+    model = tmp_path / "model"
+    text = yaml.safe_dump(
+        {
+            "campaign": {"name": "a"},
+            "potential": {"name": str(model)},
+            "composition": {
+                "scans": [
+                    {
+                        "name": "a",
+                        "prototypes": ["fcc"],
+                        "sublattices": {"site": {"elements": ["Cu", "Au"], "divisions": 2}},
+                    }
+                ]
+            },
+            "figures": {"names": ["mixing"]},
+        }
+    )
+    seen = []
+    for seed in (0, 1):
+        save_potential(load_potential("schnet", elements=["Cu", "Au"], seed=seed), model)
+        seen.append(digests(write(tmp_path / "a.yaml", text))["potential"])
+    assert seen[0] != seen[1]
+
+
+def test_scalars_follow_yaml_1_2(tmp_path):
+    text = "a: [No, yes, true, 1e-3, 0o7, 010, 1_000, .5, ~, null, 2020-01-01, -3]\n"
+    values, lines = read_yaml(write(tmp_path / "a.yaml", text))
+    assert values == {
+        "a": ["No", "yes", True, 1e-3, "0o7", 10, "1_000", 0.5, None, None, "2020-01-01", -3]
+    }
+    assert lines[("a",)] == 1

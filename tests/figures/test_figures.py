@@ -1,0 +1,179 @@
+"""Figures show what the tables hold."""
+
+from __future__ import annotations
+
+import importlib
+from typing import get_args
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.image import imread
+
+from campaigns import Results, prepare
+from softatoms.config import load_config
+from softatoms.config.figures import FigureName
+from softatoms.errors import SoftatomsError
+from softatoms.figures.data import Binary, CampaignTables, binaries
+from softatoms.figures.free_energy import tangents, with_ideal_entropy
+from softatoms.figures.pair_map import extremes, round_numbers
+from softatoms.figures.ranking import axis_label
+from softatoms.units import BOLTZMANN_EV_PER_K
+
+
+@pytest.fixture
+def data(small_campaign: Results) -> CampaignTables:
+    return CampaignTables(small_campaign.tables)
+
+
+@pytest.fixture
+def frame(small_campaign: Results) -> pd.DataFrame:
+    return pd.read_parquet(small_campaign.tables / "composition.parquet")
+
+
+@pytest.mark.parametrize("name", get_args(FigureName))
+def test_every_figure_is_drawn_and_not_blank(name, small_campaign):
+    image = imread(small_campaign.folder / "figures" / f"{name}.png")
+    assert (image[..., :3].min(axis=2) < 0.9).mean() > 0.01
+    assert (small_campaign.folder / "figures" / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+    assert importlib.import_module(f"softatoms.figures.{name}").CAPTION.endswith(".")
+
+
+def draw(name: str, results: Results):
+    module = importlib.import_module(f"softatoms.figures.{name}")
+    return module.draw(load_config(results.config), CampaignTables(results.tables))
+
+
+def lines(axes) -> dict[str, np.ndarray]:
+    return {line.get_label(): line.get_xydata() for line in axes.get_lines()}
+
+
+def test_mixing_shows_the_numbers_of_the_table(small_campaign, frame):
+    (axes,) = draw("mixing", small_campaign).axes
+    assert axes.get_title() == "Cu–Ni, fcc"
+    shown = lines(axes)
+    chosen = frame[(frame.scan == "cu-ni") & (frame.method == "replica")].sort_values("x_Ni")
+    np.testing.assert_allclose(
+        shown["replica"], np.stack([chosen.x_Ni, 1e3 * chosen.mixing_ev_per_atom], axis=1)
+    )
+    assert not shown["linear (Vegard)"][:, 1].any()
+    (bars,) = axes.containers
+    supercells = frame[frame.method == "sqs"].groupby("x_Ni").mixing_ev_per_atom
+    np.testing.assert_allclose(bars[0].get_ydata(), 1e3 * supercells.mean(), atol=1e-9)
+    spans = [segment[1, 1] - segment[0, 1] for segment in bars[2][0].get_segments()]
+    np.testing.assert_allclose(spans, 1e3 * (supercells.max() - supercells.min()), atol=1e-9)
+
+
+def test_lattice_shows_length_and_deviation(small_campaign, frame):
+    upper, lower = draw("lattice", small_campaign).axes
+    chosen = frame[(frame.scan == "cu-ni") & (frame.method == "mean_field")].sort_values("x_Ni")
+    a, x = chosen.a_ang.to_numpy(), chosen.x_Ni.to_numpy()
+    np.testing.assert_allclose(lines(upper)["mean field"][:, 1], a)
+    bowing = 1e3 * (a - (a[0] + (a[-1] - a[0]) * x))
+    assert any(
+        len(line.get_xdata()) == len(x) and np.allclose(line.get_ydata(), bowing, atol=1e-9)
+        for line in lower.get_lines()
+    )
+
+
+def test_replicates_are_averaged_and_other_pairs_left_out(data, frame):
+    binary = Binary("fcc", "Cu", "Ni")
+    series = binary.series(data.composition, "sqs", "a_ang")
+    np.testing.assert_allclose(series.x, [0, 0.25, 0.5, 0.75, 1])
+    half = frame[(frame.method == "sqs") & (frame.x_Ni == 0.5)].a_ang
+    assert (series.y[2], series.low[2], series.high[2]) == pytest.approx(
+        (half.mean(), half.min(), half.max())
+    )
+    assert binary.series(data.composition, "sqs", "slope_Cu_ev") is None
+    assert Binary("bcc", "Cu", "Ni").series(data.composition, "sqs", "a_ang") is None
+
+
+def test_one_panel_for_two_scans_of_one_pair(tmp_path):
+    pairs = {"one": ["Cu", "Ni"], "two": ["Ni", "Cu"], "three": ["Cu", "Au"]}
+    scans = [
+        {
+            "name": name,
+            "prototypes": ["fcc"],
+            "sublattices": {"site": {"elements": elements, "divisions": 2}},
+        }
+        for name, elements in pairs.items()
+    ]
+    results = prepare(
+        tmp_path, composition={"scans": scans}, figures={"names": ["mixing"]}, screening=None
+    )
+    assert [b.title for b in binaries(load_config(results.config))] == ["Cu–Ni, fcc", "Cu–Au, fcc"]
+
+
+def test_common_tangent_of_a_regular_solution():
+    """Ω x(1−x) with ideal entropy: symmetric, and its binodal obeys a known equation."""
+    omega, temperature = 0.1, 400.0
+    x = np.linspace(0.0, 1.0, 2001)
+    energy = with_ideal_entropy(x, omega * x * (1 - x), temperature)
+    ((low, high),) = tangents(x, energy)
+    assert x[low] == pytest.approx(1 - x[high], abs=1e-3)
+    left = x[low]
+    assert np.log(left / (1 - left)) == pytest.approx(
+        -omega * (1 - 2 * left) / (BOLTZMANN_EV_PER_K * temperature), rel=0.02
+    )
+
+
+def test_no_tangent_above_the_critical_temperature():
+    x = np.linspace(0.0, 1.0, 501)
+    critical = 0.1 / (2 * BOLTZMANN_EV_PER_K)
+    assert tangents(x, with_ideal_entropy(x, 0.1 * x * (1 - x), 1.02 * critical)) == []
+    assert tangents(x, with_ideal_entropy(x, 0.1 * x * (1 - x), 0.98 * critical)) != []
+
+
+def test_pair_map_holds_the_extreme_of_each_pair(data, frame):
+    values = extremes(data.composition, "bcc", "mean_field")
+    elements = data.composition.elements
+    row, column = elements.index("Cu"), elements.index("Au")
+    pair = frame[(frame.prototype == "bcc") & (frame.x_Cu + frame.x_Au > 0.999)]
+    expected = 1e3 * pair.mixing_ev_per_atom.loc[pair.mixing_ev_per_atom.abs().idxmax()]
+    assert values[max(row, column), min(row, column)] == pytest.approx(expected)
+    assert np.isnan(values[np.triu_indices(3)]).all()
+
+
+def test_ranking_shows_the_first_ranks(small_campaign):
+    ranking = pd.read_parquet(small_campaign.tables / "ranking.parquet")
+    bars, cloud = draw("ranking", small_campaign).axes
+    widths = [bar.get_width() for bar in bars.patches]
+    np.testing.assert_allclose(widths, 1e3 * ranking.mixing_free_energy_ev_per_atom[: len(widths)])
+    assert sum(len(line.get_xdata()) for line in cloud.get_lines()) == len(ranking)
+
+
+def test_round_numbers():
+    assert round_numbers(68.7, 687.0) == [100.0, 200.0, 500.0]
+    assert round_numbers(0.01, 0.1) == [0.01, 0.02, 0.05, 0.1]
+
+
+def test_labels_carry_units():
+    assert axis_label("mixing_free_energy_ev_per_atom") == (
+        "free energy of mixing (meV/atom)",
+        1e3,
+    )
+    assert axis_label("bulk_modulus_gpa") == ("bulk modulus (GPa)", 1.0)
+    assert axis_label("a_ang") == ("a (Å)", 1.0)
+    assert axis_label("x_Cu") == ("atomic fraction of Cu", 1.0)
+
+
+def test_rows_that_are_not_ok_are_mentioned(small_campaign, data, monkeypatch):
+    text = type(data.composition).text
+
+    def with_one_failed(table, column):
+        values = text(table, column)
+        if column == "status":
+            values = values.copy()
+            values[0] = "failed"
+        return values
+
+    monkeypatch.setattr("softatoms.tables.Table.text", with_one_failed)
+    title = draw("mixing", small_campaign).get_suptitle()
+    assert title == f"1 of {data.composition.data.num_rows} rows are not ok and left out"
+
+
+def test_an_empty_figure_is_refused(small_campaign, monkeypatch):
+    monkeypatch.setattr("softatoms.figures.data.Binary.series", lambda *_: None)
+    for name in ("mixing", "lattice", "free_energy", "bulk_modulus", "pair_map"):
+        with pytest.raises(SoftatomsError, match=f"figure '{name}' has nothing to show"):
+            draw(name, small_campaign)

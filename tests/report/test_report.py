@@ -1,0 +1,153 @@
+"""The report stands alone, and its numbers are those of the tables."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from campaigns import SMALL, Results
+from softatoms.config import load_config
+from softatoms.figures.data import CampaignTables
+from softatoms.report.numbers import key_numbers
+from softatoms.tables import read_table
+
+
+class Page(HTMLParser):
+    """Collects what the tests ask for, and sees that every element is closed."""
+
+    VOID = ("meta", "link", "img", "input", "br")
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.links: list[str] = []
+        self.ids: set[str] = set()
+        self.text: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        held = dict(attrs)
+        self.links += [held[key] for key in ("src", "href") if key in held]
+        self.ids.add(held.get("id", ""))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+@pytest.fixture
+def source(small_campaign: Results) -> str:
+    return (small_campaign.folder / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def page(source: str) -> Page:
+    return Page(source)
+
+
+def test_it_is_well_formed_and_needs_nothing_else(page, source):
+    assert page.open == []
+    assert page.links
+    assert all(link.startswith("data:") for link in page.links)
+    assert not re.search(r"https?://|@import|url\(", source)
+
+
+def test_every_figure_is_inside(page, small_campaign):
+    assert set(SMALL["figures"]["names"]) <= page.ids
+    images = [link for link in page.links if link.startswith("data:image/png;base64,")]
+    assert len(images) == len(SMALL["figures"]["names"])
+
+
+def test_titles_are_text_and_no_markup(source):
+    assert "<h1>Small &lt;campaign&gt; &amp; more</h1>" in source
+
+
+def test_provenance_is_shown(page, small_campaign):
+    table = read_table(small_campaign.tables / "composition.parquet", "composition")
+    origin = table.provenance
+    for wanted in (origin.git_revision, origin.config_hash, origin.model_sha256):
+        assert wanted in page.text
+    assert table.content_hash() in page.text
+    assert any("torch" in text for text in page.text)
+
+
+def test_the_table_holds_all_rows(source, small_campaign):
+    held = re.search(r'<script type="application/json" id="rows">(.*?)</script>', source, re.DOTALL)
+    rows = json.loads(held.group(1))
+    frame = pd.read_parquet(small_campaign.tables / "composition.parquet")
+    shown = pd.DataFrame(rows["rows"], columns=rows["columns"])
+    assert shown.composition_id.tolist() == frame.composition_id.tolist()
+    np.testing.assert_allclose(shown.a_ang, frame.a_ang, atol=1e-5)
+    np.testing.assert_allclose(shown.mixing_ev_per_atom, frame.mixing_ev_per_atom, atol=1e-6)
+
+
+def test_texts_cannot_end_the_script(source, small_campaign, monkeypatch):
+    from softatoms.report import page as module
+
+    table = read_table(small_campaign.tables / "composition.parquet", "composition")
+    rows = table.rows()
+    rows[0]["error"] = "</script><b>"
+    monkeypatch.setattr(type(table), "rows", lambda _: rows)
+    text = module._rows_as_json(table)
+    assert "</" not in text
+    assert json.loads(text)["rows"][0][-1] == "</script><b>"
+
+
+def signed(value: float) -> str:
+    return f"{value:+.1f} meV/atom".replace("-", "−")
+
+
+class TestKeyNumbers:
+    @pytest.fixture
+    def numbers(self, small_campaign):
+        found = key_numbers(
+            load_config(small_campaign.config), CampaignTables(small_campaign.tables)
+        )
+        return {(number.system, number.quantity): number for number in found}
+
+    @pytest.fixture
+    def frame(self, small_campaign):
+        frame = pd.read_parquet(small_campaign.tables / "composition.parquet")
+        return frame[(frame.prototype == "fcc") & (frame.x_Cu + frame.x_Ni > 0.999)]
+
+    def test_extreme_mixing(self, numbers, frame):
+        number = numbers["Cu–Ni, fcc", "energy of mixing farthest from 0, mean field"]
+        largest = frame[frame.method == "mean_field"].mixing_ev_per_atom.max()
+        assert number.value == signed(1e3 * largest)
+
+    def test_spread_of_the_supercells(self, numbers, frame):
+        number = numbers["Cu–Ni, fcc", "energy of mixing farthest from 0, SQS"]
+        cells = frame[frame.method == "sqs"].groupby("x_Ni").mixing_ev_per_atom
+        x = cells.mean().abs().idxmax()
+        span = 1e3 * (cells.max() - cells.min())[x]
+        assert number.spread == (f"at Ni fraction {x:g}; replicates span {span:.1f} meV/atom")
+
+    def test_mean_field_against_supercells_leaves_the_pure_metals_out(self, numbers, frame):
+        number = numbers["Cu–Ni, fcc", "mean field minus SQS, energy of mixing"]
+        inner = frame[(frame.x_Ni > 0) & (frame.x_Ni < 1)]
+        means = inner.groupby(["method", "x_Ni"]).mixing_ev_per_atom.mean()
+        difference = 1e3 * (means["mean_field"] - means["sqs"])
+        assert number.value == signed(difference.mean())
+        assert number.spread.endswith("over 3 compositions")
+
+    def test_vegard(self, numbers, frame):
+        number = numbers["Cu–Ni, fcc", "largest deviation from Vegard's law, mean field"]
+        assert number.value.endswith(" mÅ")
+
+    def test_screening(self, numbers, small_campaign):
+        ranking = pd.read_parquet(small_campaign.tables / "ranking.parquet")
+        number = numbers["screening", "compositions ranked"]
+        assert number.value == str(len(ranking))
+        first = ranking.iloc[0]
+        key = ("screening", f"first rank: {first.formula} ({first.prototype})")
+        assert numbers[key].value == signed(1e3 * first.mixing_free_energy_ev_per_atom)
