@@ -293,10 +293,15 @@ class BatchEvaluator:
 
     def _stress(self, geometry: Geometry, by_pair: Tensor, cells: Tensor) -> Tensor:
         # The derivative by the deformation gradient, then its symmetric part.
-        counts = [count * geometry.width for count in self.batch.site_counts]
-        vectors = geometry.vectors.detach().to(torch.float64).split(counts)
-        slopes = by_pair.to(torch.float64).split(counts)
-        virial = torch.stack([r.T @ slope for r, slope in zip(vectors, slopes, strict=True)])
+        vectors = geometry.vectors.detach().to(torch.float64)
+        slopes = by_pair.to(torch.float64)
+        if len(set(self.batch.site_counts)) == 1:
+            shape = (self.batch.n_systems, len(vectors) // self.batch.n_systems, 3)
+            virial = torch.bmm(vectors.reshape(shape).transpose(1, 2), slopes.reshape(shape))
+        else:
+            counts = [count * geometry.width for count in self.batch.site_counts]
+            parts = zip(vectors.split(counts), slopes.split(counts), strict=True)
+            virial = torch.stack([vector.T @ slope for vector, slope in parts])
         volumes = torch.linalg.det(cells).abs().reshape(-1, 1, 1)
         return (virial + virial.transpose(1, 2)) / (2.0 * volumes)
 
