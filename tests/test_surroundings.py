@@ -87,6 +87,17 @@ def test_every_change_of_a_potential_counts_at_once(dtype: str) -> None:
     assert len(seen) == 4
 
 
+def test_a_frozen_potential_gives_the_same() -> None:
+    frozen = painn().requires_grad_(False)
+    expected = sa.evaluate(painn(), soft(), properties=PROPERTIES)
+    out = sa.evaluate(frozen, soft(), properties=PROPERTIES)
+    frozen.has_forward_mode = False
+    slow = sa.evaluate(frozen, soft(), properties=PROPERTIES)
+    for name in PROPERTIES:
+        assert_close(getattr(out, name), getattr(expected, name), "same")
+        assert_close(getattr(slow, name), getattr(expected, name), "same")
+
+
 def test_copies_and_pickles_are_worth_the_original() -> None:
     potential, structure = painn(), soft()
     expected = sa.evaluate(potential, structure, properties=PROPERTIES)

@@ -185,6 +185,8 @@ class BatchEvaluator:
         with torch.set_grad_enabled(by_vectors or by_weights):
             weights = self.batch.node_weights(theta)
             node_energies, gathered = self._node_energies(geometry, weights, velocities)
+            # What depends on nothing here, such as the embedding of frozen networks, carries none.
+            gathered = [record for record in gathered if record.values.requires_grad]
             leaves = [geometry.vectors] if by_vectors else []
             leaves += [theta, weights] if by_weights else []
             inputs = [*leaves, *(record.values for record in gathered)] if leaves else []
