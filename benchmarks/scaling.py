@@ -159,9 +159,11 @@ def graph_share(watch: Stopwatch, device: str) -> list[Claim]:
 def batch_gain(watch: Stopwatch, device: str) -> list[Claim]:
     """64 systems of 32 atoms at once against one by one."""
     systems = [argon(seed) for seed in range(64)]
+    wide = sa.load_potential("painn", elements=["Ar"], n_features=64)
     cases: dict[str, tuple[Potential, str]] = {
         "lj": (sa.load_potential("lj", **ARGON), "float64"),
         "painn": (sa.load_potential("painn", elements=["Ar"]), "float32"),
+        "painn, 64 features": (wide, "float32"),
     }
     claims = []
     for name, (potential, dtype) in cases.items():
@@ -178,8 +180,13 @@ def batch_gain(watch: Stopwatch, device: str) -> list[Claim]:
                 )
 
         batch, single = watch(together), watch(one_by_one)
-        print(f"  {name}, 64 × 32 atoms: batch {1e3 * batch:.1f} ms, singly {1e3 * single:.1f} ms")
-        claims.append(Claim(f"gain of a batch, {name}", single / batch, 5.0, at_most=False))
+        print(
+            f"  {name}, 64 × 32 atoms: batch {1e3 * batch:.1f} ms, singly {1e3 * single:.1f} ms, "
+            f"gain {single / batch:.2f}"
+        )
+        # Arithmetic, unlike overhead, is not saved by a batch: the wider network shows its share.
+        if potential is not wide:
+            claims.append(Claim(f"gain of a batch, {name}", single / batch, 5.0, at_most=False))
     return claims
 
 

@@ -27,7 +27,7 @@ class NetworkPotential(Potential):
     Args:
         elements: Chemical symbols the network shall know.
         cutoff: Radius in Å.
-        n_features: Number of features per node.
+        n_features: Number of features per node. The default is small enough for a few CPU cores.
         n_layers: Number of message-passing layers.
         n_radial: Number of radial functions.
         typical_neighbours: A constant number of neighbours for which messages are scaled to order
@@ -41,7 +41,7 @@ class NetworkPotential(Potential):
         *,
         elements: Sequence[str],
         cutoff: float = 5.0,
-        n_features: int = 64,
+        n_features: int = 32,
         n_layers: int = 3,
         n_radial: int = 8,
         typical_neighbours: float = 30.0,
