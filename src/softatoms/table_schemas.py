@@ -70,6 +70,12 @@ _FORMULA = Column("formula", "text", "", "overall composition per atom")
 _METHOD = Column("method", "text", "", "how the solid solution is represented", choices=METHODS)
 _REPLICATE = Column("replicate", "whole", "1", "index among independent supercells, else 0")
 _FRACTION = Column("x_{El}", "real", "1", "atomic fraction of the element")
+_OCCUPATION = Column(
+    "occupation",
+    "text",
+    "",
+    "weights on each sublattice, such as ``corner:Cu=1;face:Au=0.75,Cu=0.25``",
+)
 _STATUS = Column("status", "text", "", "ok, unconverged or failed", choices=STATUSES)
 _ERROR = Column("error", "text", "", "what went wrong, empty if nothing did")
 
@@ -93,7 +99,7 @@ MANIFEST = TableSchema(
 
 COMPOSITION = TableSchema(
     "composition",
-    1,
+    2,
     "composition_id",
     (
         _ID,
@@ -103,6 +109,7 @@ COMPOSITION = TableSchema(
         _METHOD,
         _REPLICATE,
         _FRACTION,
+        _OCCUPATION,
         Column("n_sites", "whole", "1", "sites of the cell that was computed"),
         Column("a_ang", "real", "Å", "lattice parameter a of the conventional cell", "unless_ok"),
         Column("b_ang", "real", "Å", "lattice parameter b of the conventional cell", "unless_ok"),
@@ -161,7 +168,7 @@ RUNS = TableSchema(
 
 RANKING = TableSchema(
     "ranking",
-    1,
+    2,
     "composition_id",
     (
         Column("rank", "whole", "1", "position, counted from 1"),
@@ -172,25 +179,41 @@ RANKING = TableSchema(
         _METHOD,
         _REPLICATE,
         _FRACTION,
+        _OCCUPATION,
         Column("n_elements", "whole", "1", "number of elements present"),
         Column("a_ang", "real", "Å", "lattice parameter a of the conventional cell"),
         Column("volume_ang3_per_atom", "real", "Å³", "volume per atom"),
         Column("energy_ev_per_atom", "real", "eV", "energy per atom at rest"),
-        Column("mixing_ev_per_atom", "real", "eV", "energy of mixing on the same parent lattice"),
+        Column(
+            "mixing_ev_per_atom",
+            "real",
+            "eV",
+            "energy relative to the pure elements on the same parent lattice; its zero differs "
+            "between lattices",
+        ),
         Column(
             "formation_ev_per_atom",
             "real",
             "eV",
-            "energy relative to the pure elements on the best parent lattice of the campaign",
+            "energy relative to the pure elements, each on its best parent lattice of the campaign",
             "always",
         ),
         Column(
             "mixing_free_energy_ev_per_atom",
             "real",
             "eV",
-            "energy of mixing minus temperature times ideal entropy",
+            "formation_ev_per_atom minus temperature times the ideal entropy of the sublattices",
+            "always",
         ),
         Column("temperature_k", "real", "K", "temperature of the ideal entropy"),
+        Column("replicates", "whole", "1", "supercells over which the row is the mean, else 1"),
+        Column(
+            "standard_error_ev_per_atom",
+            "real",
+            "eV",
+            "standard error of the energies of the row; missing unless it is a mean",
+            "always",
+        ),
         Column("bulk_modulus_gpa", "real", "GPa", "isothermal bulk modulus at rest", "always"),
     ),
 )

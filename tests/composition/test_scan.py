@@ -15,7 +15,7 @@ from ase.spacegroup import crystal
 import softatoms as sa
 from softatoms.composition import scan as scan_module
 from softatoms.composition.scan import run_shard
-from softatoms.composition.tasks import list_tasks
+from softatoms.composition.tasks import list_tasks, occupation_text, parse_occupation
 from softatoms.config import CampaignConfig, load_config
 from softatoms.progress import Progress
 from softatoms.units import GPA_PER_EV_ANG3
@@ -86,6 +86,26 @@ def test_one_row_per_task_in_order_and_all_ok(rows, tmp_path):
     assert [row["composition_id"] for row in rows] == [t.identifier for t in list_tasks(config)]
     assert {row["status"] for row in rows} == {"ok"}
     assert {row["error"] for row in rows} == {""}
+
+
+def test_rows_carry_the_occupation_of_their_task(rows, tmp_path):
+    tasks = list_tasks(configuration(tmp_path))
+    assert [row["occupation"] for row in rows] == [occupation_text(t.occupation) for t in tasks]
+    for task, row in zip(tasks, rows, strict=True):
+        present = {
+            name: {element: x for element, x in weights.items() if x > 0}
+            for name, weights in task.occupation.items()
+        }
+        assert parse_occupation(row["occupation"]) == present
+    assert {row["occupation"] for row in pick(rows, scan="ordered", x_Au=0.625)} == {
+        "corner:Au=1;face:Au=0.5,Cu=0.5"
+    }
+
+
+def test_an_occupation_has_one_text():
+    first = {"corner": {"Cu": 1.0, "Au": 0.0}, "face": {"Cu": 0.1 + 0.2, "Au": 0.7}}
+    second = {"corner": {"Cu": 1.0}, "face": {"Au": 0.7, "Cu": 0.3}}
+    assert occupation_text(first) == occupation_text(second) == "corner:Cu=1;face:Au=0.7,Cu=0.3"
 
 
 def test_end_members_mix_to_nothing_by_every_method(rows):

@@ -9,7 +9,7 @@ from ase.units import kB
 
 from softatoms.config.screening import Filter, Screening
 from softatoms.errors import SoftatomsError
-from softatoms.screening.ranking import ideal_entropy, rank
+from softatoms.screening.ranking import entropy_of, ideal_entropy, rank
 
 ELEMENTS = ("Au", "Cu", "Ni")
 
@@ -25,6 +25,7 @@ def row(identifier: str, **changes: object) -> dict[str, object]:
         "x_Au": 0.0,
         "x_Cu": 0.5,
         "x_Ni": 0.5,
+        "occupation": "site:Cu=0.5,Ni=0.5",
         "a_ang": 3.6,
         "volume_ang3_per_atom": 11.0,
         "energy_ev_per_atom": -4.0,
@@ -42,6 +43,7 @@ def pure(element: str, energy: float, prototype: str = "fcc") -> dict[str, objec
         prototype=prototype,
         energy_ev_per_atom=energy,
         mixing_ev_per_atom=0.0,
+        occupation=f"site:{element}=1",
         **fractions,
     )
 
@@ -54,9 +56,14 @@ def names(rows, **options) -> list[str]:
     return [r["composition_id"] for r in ranked]
 
 
+ORDERED = {
+    "prototype": "L1_2",
+    "occupation": "corner:Ni=1;face:Cu=0.666666666667,Ni=0.333333333333",
+}
+
 THREE = [
     row("b", mixing_ev_per_atom=0.02, bulk_modulus_gpa=100.0),
-    row("a", mixing_ev_per_atom=-0.01, bulk_modulus_gpa=120.0, prototype="bcc"),
+    row("a", mixing_ev_per_atom=-0.01, bulk_modulus_gpa=120.0, **ORDERED),
     row("c", mixing_ev_per_atom=0.03, x_Au=0.25, x_Cu=0.25, bulk_modulus_gpa=None),
 ]
 
@@ -81,7 +88,7 @@ def test_equal_values_are_ordered_by_identifier():
         ({"column": "n_elements", "at_most": 2}, ["a", "b"]),
         ({"column": "x_Cu", "at_least": 0.5}, ["a", "b"]),
         ({"column": "mixing_ev_per_atom", "at_least": 0.02, "at_most": 0.02}, ["b"]),
-        ({"column": "prototype", "one_of": ["bcc", "hcp"]}, ["a"]),
+        ({"column": "prototype", "one_of": ["L1_2", "hcp"]}, ["a"]),
         ({"column": "bulk_modulus_gpa", "at_least": 0.0}, ["a", "b"]),
     ],
 )
@@ -104,13 +111,79 @@ def test_ranking_by_what_is_missing_is_refused():
     with pytest.raises(SoftatomsError, match=r"screening\.rank_by: 'bulk_modulus_gpa' is missing"):
         names(THREE, rank_by="bulk_modulus_gpa")
     with pytest.raises(SoftatomsError, match="'formation_ev_per_atom' is missing"):
-        names(THREE, rank_by="formation_ev_per_atom")
+        names([*THREE, row("d", prototype="bcc")], rank_by="formation_ev_per_atom")
 
 
 def test_best_prototype_of_each_composition():
     rows = [row("f", energy_ev_per_atom=-4.0), row("b", prototype="bcc", energy_ev_per_atom=-4.1)]
-    assert names(rows, best_prototype_only=True) == ["b"]
-    assert names([*rows, THREE[2]], best_prototype_only=True) == ["b", "c"]
+    options = {"best_prototype_only": True, "rank_by": "x_Cu", "order": "descending"}
+    assert names(rows, **options) == ["b"]
+    assert names([*rows, THREE[2]], **options) == ["b", "c"]
+
+
+def test_replicates_are_averaged_before_prototypes_are_compared():
+    """The lowest of the bcc cells is below fcc, their mean is above."""
+    cells = [
+        row(f"b{k}", prototype="bcc", method="sqs", replicate=k, energy_ev_per_atom=energy)
+        for k, energy in enumerate((-4.2, -3.9, -3.9))
+    ]
+    fcc = [
+        row(f"f{k}", method="sqs", replicate=k, energy_ev_per_atom=energy, a_ang=length)
+        for k, (energy, length) in enumerate(((-4.06, 3.6), (-4.04, 3.7)))
+    ]
+    screening = Screening(methods=["sqs"], best_prototype_only=True, rank_by="energy_ev_per_atom")
+    (best,) = rank([*cells, *fcc], screening, ELEMENTS)
+    assert (best["composition_id"], best["replicates"]) == ("f0", 2)
+    assert best["energy_ev_per_atom"] == pytest.approx(-4.05)
+    assert best["a_ang"] == pytest.approx(3.65)
+    assert best["standard_error_ev_per_atom"] == pytest.approx(0.01)
+    (best,) = rank([*cells, fcc[1]], screening, ELEMENTS)
+    assert (best["composition_id"], best["replicates"]) == ("f1", 1)
+    assert best["standard_error_ev_per_atom"] is None
+
+
+def test_energies_of_different_zeros_are_not_compared():
+    rows = [row("a"), row("b", prototype="bcc", mixing_ev_per_atom=0.0)]
+    with pytest.raises(
+        SoftatomsError, match=r"screening\.rank_by: 'mixing_ev_per_atom' has a zero"
+    ):
+        names(rows)
+    small = {"column": "mixing_ev_per_atom", "at_most": 0.0}
+    with pytest.raises(SoftatomsError, match=r"screening\.filters: .* lattices bcc, fcc; compare"):
+        names(rows, rank_by="a_ang", filters=[small])
+    only = {"column": "prototype", "one_of": ["bcc"]}
+    assert names(rows, filters=[small, only]) == ["b"]
+
+
+def test_the_free_energy_ranks_all_lattices_from_one_zero():
+    """Far above pure bcc but close to pure fcc, and the other way round."""
+    rows = [
+        *(pure("Cu", -3.5), pure("Ni", -4.5), pure("Cu", -3.2, "bcc"), pure("Ni", -4.2, "bcc")),
+        row("fcc", energy_ev_per_atom=-3.99, mixing_ev_per_atom=0.01),
+        row("bcc", prototype="bcc", energy_ev_per_atom=-3.9, mixing_ev_per_atom=-0.2),
+    ]
+    pairs = [{"column": "n_elements", "at_least": 2}]
+    by = "mixing_free_energy_ev_per_atom"
+    assert names(rows, rank_by=by, filters=pairs) == ["fcc", "bcc"]
+    ranked = {r["composition_id"]: r for r in rank(rows, Screening(), ELEMENTS)}
+    assert ranked["bcc"]["formation_ev_per_atom"] == pytest.approx(0.1)
+    entropy = 1000.0 * kB * math.log(2.0)
+    assert ranked["bcc"][by] == pytest.approx(0.1 - entropy, abs=1e-9)
+    assert ranked["fcc"][by] == pytest.approx(0.01 - entropy, abs=1e-9)
+
+
+def test_an_ordered_crystal_has_no_entropy():
+    assert entropy_of("L1_2", "corner:Cu=1;face:Au=1") == 0.0
+    assert entropy_of("B2", "corner:Cu=1;centre:Au=1") == 0.0
+    half = "corner:Cu=1;face:Au=0.5,Cu=0.5"
+    assert entropy_of("L1_2", half) == pytest.approx(0.75 * kB * math.log(2.0))
+    # Without order it is that of the parent lattice.
+    random = entropy_of("L1_2", "corner:Au=0.25,Cu=0.75;face:Au=0.25,Cu=0.75")
+    assert random == pytest.approx(entropy_of("fcc", "site:Au=0.25,Cu=0.75"))
+    ordered = row("o", prototype="L1_2", occupation="corner:Cu=1;face:Ni=1", x_Cu=0.25, x_Ni=0.75)
+    (first,) = rank([ordered], Screening(), ELEMENTS)
+    assert first["mixing_free_energy_ev_per_atom"] == 0.01
+    assert first["occupation"] == "corner:Cu=1;face:Ni=1"
 
 
 def test_formation_energy_is_relative_to_the_best_lattice_of_each_element():

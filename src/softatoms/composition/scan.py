@@ -27,7 +27,7 @@ from .structures import (
     soft_crystal,
     supercell,
 )
-from .tasks import Task, formula
+from .tasks import Task, formula, occupation_text
 
 if TYPE_CHECKING:
     from ..config import CampaignConfig
@@ -266,6 +266,7 @@ class Scanner:
             "method": task.method,
             "replicate": task.replicate,
             **{f"x_{element}": fractions.get(element, 0.0) for element in self.elements},
+            "occupation": occupation_text(task.occupation),
             "n_sites": n_sites,
             "a_ang": None,
             "b_ang": None,

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 Occupation = dict[str, dict[str, float]]
 """Weight of each candidate on each sublattice."""
 
+_NOTHING = 1e-12
+"""Weights up to this are no occupation."""
+
 _VEGARD_COST = 0.01
 """A straight line costs next to nothing, but not nothing: every job gets a task."""
 
@@ -88,6 +91,29 @@ def overall_fractions(prototype: Prototype, occupation: Occupation) -> dict[str,
         for element, weight in occupation[name].items():
             totals[element] = totals.get(element, 0.0) + sites * weight
     return {element: total / len(prototype.sites) for element, total in totals.items()}
+
+
+def occupation_text(occupation: Occupation) -> str:
+    """The one text for an occupation, such as ``corner:Cu=1;face:Au=0.75,Cu=0.25``.
+
+    Sublattices come in the order of the prototype, elements by name; those of no weight are left
+    out.
+    """
+    return ";".join(
+        f"{name}:"
+        + ",".join(f"{element}={x:.10g}" for element, x in sorted(weights.items()) if x > _NOTHING)
+        for name, weights in occupation.items()
+    )
+
+
+def parse_occupation(text: str) -> Occupation:
+    """What :func:`occupation_text` has written, to ten digits."""
+    occupation: Occupation = {}
+    for part in text.split(";"):
+        name, _, weights = part.partition(":")
+        pairs = (weight.split("=") for weight in weights.split(","))
+        occupation[name] = {element: float(x) for element, x in pairs}
+    return occupation
 
 
 def formula(fractions: Mapping[str, float]) -> str:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..composition.prototypes import PROTOTYPES
+from ..composition.tasks import parse_occupation
 from ..errors import SoftatomsError
 from ..units import BOLTZMANN_EV_PER_K
 
@@ -15,6 +18,17 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 _PURE = 1.0 - 1e-9
+
+_OWN_ZERO = "mixing_ev_per_atom"
+"""Energies whose zero differs between parent lattices."""
+
+_ALONE = {"replicates": 1, "standard_error_ev_per_atom": None}
+"""Columns of a row that is no mean."""
+
+_AVERAGED = (
+    *("a_ang", "volume_ang3_per_atom", "energy_ev_per_atom", "mixing_ev_per_atom"),
+    "bulk_modulus_gpa",
+)
 
 
 def rank(rows: Sequence[Row], screening: Screening, elements: Sequence[str]) -> list[Row]:
@@ -30,19 +44,35 @@ def rank(rows: Sequence[Row], screening: Screening, elements: Sequence[str]) -> 
 
     Returns:
         Rows of the table ``ranking``, best first.
+
+    Raises:
+        SoftatomsError: If the order is by a value that some rows lack, or if energies are compared
+            that have different zeros.
     """
-    chosen = [row for row in rows if row["status"] == "ok" and row["method"] in screening.methods]
-    pure = _pure_energies(chosen, elements)
-    ranked = [_ranked_row(row, screening, elements, pure) for row in chosen]
+    good = [row for row in rows if row["status"] == "ok"]
+    one_zero = len({_end_members(row) for row in good}) <= 1
+    pure = None if one_zero else _pure_energies(good, elements)
+    chosen: list[Row] = [{**row, **_ALONE} for row in good if row["method"] in screening.methods]
     if screening.best_prototype_only:
-        ranked = _best_prototypes(ranked, elements)
-    ranked = [row for row in ranked if all(_passes(row, f) for f in screening.filters)]
+        chosen = _best_prototypes(_averaged(chosen), elements)
+    ranked = [_ranked_row(row, screening, elements, pure) for row in chosen]
+    common = [f for f in screening.filters if f.column != _OWN_ZERO]
+    own = [f for f in screening.filters if f.column == _OWN_ZERO]
+    ranked = [row for row in ranked if all(_passes(row, f) for f in common)]
+    lattices = sorted({_end_members(row) for row in ranked})
+    if len(lattices) > 1 and (own or screening.rank_by == _OWN_ZERO):
+        key = "rank_by" if screening.rank_by == _OWN_ZERO else "filters"
+        raise SoftatomsError(
+            f"screening.{key}: '{_OWN_ZERO}' has a zero of its own on each of the lattices "
+            f"{', '.join(lattices)}; compare them by 'formation_ev_per_atom', or filter 'prototype'"
+        )
+    ranked = [row for row in ranked if all(_passes(row, f) for f in own)]
     sign = 1.0 if screening.order == "ascending" else -1.0
     if any(row[screening.rank_by] is None for row in ranked):
         raise SoftatomsError(
             f"screening.rank_by: '{screening.rank_by}' is missing in some rows that pass the "
-            "filters; the scans must contain the pure elements for formation energies, and a "
-            "method other than vegard for bulk moduli"
+            "filters; the scans must contain the pure elements for energies that compare parent "
+            "lattices, and a method other than vegard for bulk moduli"
         )
     ranked.sort(key=lambda row: (sign * row[screening.rank_by], row["composition_id"]))
     return [{**row, "rank": i} for i, row in enumerate(ranked[: screening.keep], start=1)]
@@ -51,6 +81,21 @@ def rank(rows: Sequence[Row], screening: Screening, elements: Sequence[str]) -> 
 def ideal_entropy(fractions: Mapping[str, float]) -> float:
     """Entropy of ideal mixing on one lattice in eV/K per atom."""
     return -BOLTZMANN_EV_PER_K * math.fsum(x * math.log(x) for x in fractions.values() if x > 0)
+
+
+def entropy_of(prototype: str, occupation: str) -> float:
+    """Entropy of ideal mixing on each sublattice for itself, in eV/K per atom.
+
+    Args:
+        prototype: Name of the parent lattice.
+        occupation: Column ``occupation`` of a table.
+    """
+    lattice = PROTOTYPES[prototype]
+    weights = parse_occupation(occupation)
+    return math.fsum(
+        sites / len(lattice.sites) * ideal_entropy(weights[name])
+        for name, sites in lattice.sublattices.items()
+    )
 
 
 def fractions_of(row: Row, elements: Sequence[str]) -> dict[str, float]:
@@ -70,29 +115,58 @@ def _pure_energies(rows: Sequence[Row], elements: Sequence[str]) -> dict[str, fl
 
 
 def _ranked_row(
-    row: Row, screening: Screening, elements: Sequence[str], pure: Mapping[str, float]
+    row: Row, screening: Screening, elements: Sequence[str], pure: Mapping[str, float] | None
 ) -> Row:
+    """A row of the ranking; ``pure`` is None where energies of mixing have one zero."""
     fractions = fractions_of(row, elements)
-    formation = None
-    if all(element in pure for element in fractions):
+    formation = row["mixing_ev_per_atom"] if pure is None else None
+    if pure is not None and all(element in pure for element in fractions):
         line = math.fsum(x * pure[element] for element, x in fractions.items())
         formation = row["energy_ev_per_atom"] - line
     copied = (
         *("composition_id", "scan", "prototype", "formula", "method", "replicate"),
         *(f"x_{element}" for element in elements),
-        *("a_ang", "volume_ang3_per_atom", "energy_ev_per_atom", "mixing_ev_per_atom"),
-        "bulk_modulus_gpa",
+        "occupation",
+        *_AVERAGED,
+        *_ALONE,
     )
     temperature = screening.temperature_k
+    entropy = entropy_of(row["prototype"], row["occupation"])
     return {
         **{column: row[column] for column in copied},
         "rank": 0,
         "n_elements": len(fractions),
         "formation_ev_per_atom": formation,
-        "mixing_free_energy_ev_per_atom": row["mixing_ev_per_atom"]
-        - temperature * ideal_entropy(fractions),
+        "mixing_free_energy_ev_per_atom": None
+        if formation is None
+        else formation - temperature * entropy,
         "temperature_k": temperature,
     }
+
+
+def _end_members(row: Row) -> str:
+    """Lattice of the pure elements to which the energy of mixing refers."""
+    return PROTOTYPES[row["prototype"]].reference
+
+
+def _averaged(rows: Sequence[Row]) -> list[Row]:
+    """One row for all supercells of one occupation: the first, with means and their error."""
+    groups: dict[tuple[str, str, str], list[Row]] = {}
+    for row in sorted(rows, key=lambda row: (row["replicate"], row["composition_id"])):
+        key = (row["method"], row["prototype"], row["occupation"])
+        groups.setdefault(key, []).append(row)
+    averaged: list[Row] = []
+    for (method, *_), group in groups.items():
+        row = dict(group[0])
+        if method == "sqs" and len(group) > 1:
+            for column in _AVERAGED:
+                values = [member[column] for member in group]
+                row[column] = None if None in values else statistics.fmean(values)
+            energies = [member["energy_ev_per_atom"] for member in group]
+            error = statistics.stdev(energies) / math.sqrt(len(group))
+            row.update(replicates=len(group), standard_error_ev_per_atom=error)
+        averaged.append(row)
+    return averaged
 
 
 def _best_prototypes(rows: Sequence[Row], elements: Sequence[str]) -> list[Row]:
