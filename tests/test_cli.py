@@ -134,15 +134,20 @@ class TestBadInput:
         refused(capsys, copied.scan(99), "--shard: there is no job 99", f"0 to {copied.shards - 1}")
 
     def test_a_manifest_of_another_configuration(self, copied, capsys):
-        text = copied.config.read_text().replace("divisions: 4", "divisions: 2")
+        text = copied.config.read_text().replace("divisions: 4", "divisions: 8")
         copied.config.write_text(text)
         refused(capsys, copied.scan(0), "manifest.parquet", "belongs to another configuration")
 
-    def test_an_option_the_potential_does_not_know(self, tmp_path, capsys):
-        potential = {"name": "gupta", "options": {"elements": ["Cu", "Au", "Ni"], "cutof": 1}}
-        results = prepare(tmp_path, potential=potential)
+    def test_a_saved_potential_without_its_weights(self, tmp_path, capsys):
+        import softatoms as sa
+
+        model = tmp_path / "model"
+        sa.save_potential(sa.load_potential("gupta", elements=["Cu", "Au", "Ni"]), model)
+        (model / "weights.safetensors").unlink()
+        results = prepare(tmp_path, potential={"name": str(model)})
         results.command("manifest", "--out", results.folder / "manifest.parquet")
-        refused(capsys, results.scan(0), "small.yaml: potential: gupta has no option 'cutof'")
+        capsys.readouterr()
+        refused(capsys, results.scan(0), "small.yaml: potential: ", "no such file")
         assert not results.part(0).exists()
 
     def test_a_device_that_is_not_there(self, tmp_path, capsys, monkeypatch):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -155,6 +156,42 @@ BROKEN = {
         "composition.scans[0].sublattices.site.elements[1]",
         "Fe is not covered by the potential",
     ),
+    "option that a potential does not have": (
+        ("potential", "options", "cutof"),
+        5.0,
+        "potential.options.cutof",
+        "unknown key: known: elements, isolated_energies, pairs",
+    ),
+    "element that a potential has no parameters for": (
+        ("potential", "options", "elements"),
+        ["Cu", "Fe"],
+        "potential.options.elements[1]",
+        "gupta has no parameters for Fe",
+    ),
+    "potential without elements": (
+        ("potential", "options", "elements"),
+        [],
+        "potential.options.elements",
+        "must have at least 1 entries",
+    ),
+    "potential without a required option": (
+        ("potential",),
+        {"name": "harmonic", "options": {"lattice": "fcc", "a": 4.0}},
+        "potential.options.stiffness",
+        "is required and missing",
+    ),
+    "misspelt option of a potential": (
+        ("potential",),
+        {"name": "painn", "options": {"cutof": 4.0, "elements": ["Cu", "Au"]}},
+        "potential.options.cutof",
+        "did you mean 'cutoff'?",
+    ),
+    "negative well depth": (
+        ("potential",),
+        {"name": "lj", "options": {"epsilon": -1, "sigma": 3.0}},
+        "potential.options.epsilon",
+        "must be a positive number, got -1",
+    ),
     "composition that does not sum to 1": (
         (*LISTED, 1),
         {"Cu": 0.5, "Au": 0.4},
@@ -227,10 +264,34 @@ BROKEN = {
         "screening.methods[0]",
         "no scan uses the method 'replica'",
     ),
+    "filter on a scan that does not exist": (
+        ("screening", "filters", 0),
+        {"column": "scan", "one_of": ["cu-au", "liste"]},
+        "screening.filters[0].one_of[1]",
+        "unknown scan 'liste': did you mean 'listed'?",
+    ),
+    "filter on a prototype that is not scanned": (
+        ("screening", "filters", 0),
+        {"column": "prototype", "one_of": ["bcc"]},
+        "screening.filters[0].one_of[0]",
+        "unknown prototype 'bcc'",
+    ),
+    "free energy from too few compositions": (
+        ("figures", "names"),
+        ["free_energy"],
+        "figures.names[0]",
+        "needs a scan of two elements with at least 4 compositions, got 3",
+    ),
+    "more threads than any computer has": (
+        ("compute", "threads"),
+        100_000,
+        "compute.threads",
+        "must be at most 1024",
+    ),
 }
 
 
-def changed(key: tuple[str | int, ...], value: object) -> dict[str, object]:
+def changed(key: tuple[str | int, ...], value: object) -> dict[str, Any]:
     """A good configuration with one value put in, or taken out if it is None."""
     config = copy.deepcopy(GOOD)
     place: object = config
@@ -263,12 +324,36 @@ def test_the_unbroken_one_works(tmp_path, capsys):
 def test_one_clear_line(name, tmp_path, capsys):
     key, value, shown, hint = BROKEN[name]
     path = tmp_path / "broken.yaml"
-    path.write_text(yaml.safe_dump(changed(key, value)))
+    config = changed(key, value)
+    if value == ["free_energy"]:
+        config["composition"]["scans"][0]["sublattices"]["site"]["divisions"] = 2
+    path.write_text(yaml.safe_dump(config))
     code, error = run_manifest(path, capsys)
     assert code == 2
     assert error.count("\n") == 1
     assert error.startswith(f"{path}: {shown}: ")
     assert hint in error
+
+
+NESTED_ALIASES = "".join(
+    f"a{level}: &a{level} [{', '.join([f'*a{level - 1}' if level else 'x'] * 10)}]\n"
+    for level in range(30)
+)
+
+
+@pytest.mark.parametrize("where", ["rank_by", "filters"])
+def test_a_bulk_modulus_that_no_method_gives(where, tmp_path, capsys):
+    config = changed(("screening", "methods"), ["vegard"])
+    config["composition"]["scans"][0]["methods"] = ["vegard"]
+    condition = {"column": "bulk_modulus_gpa", "at_least": 1.0}
+    config["screening"][where] = [condition] if where == "filters" else "bulk_modulus_gpa"
+    path = tmp_path / "broken.yaml"
+    path.write_text(yaml.safe_dump(config))
+    code, error = run_manifest(path, capsys)
+    assert code == 2
+    assert error.count("\n") == 1
+    assert f"screening.{where}" in error
+    assert "needs a method other than vegard" in error
 
 
 @pytest.mark.parametrize(
@@ -285,6 +370,15 @@ def test_one_clear_line(name, tmp_path, capsys):
         ("campaign: !!python/object/apply:os.system [true]\n", "could not determine a constructor"),
         (b"campaign: \xff\n", "cannot be read as UTF-8"),
         ("a: &a [*a]\n", "refers to itself"),
+        ("campaign: \0\n", "is not valid YAML: "),
+        ("a: " + "[" * 3000 + "]" * 3000, "is nested too deeply"),
+        ("a: " + "[" * 100 + "]" * 100, "is nested too deeply"),
+        ('a: !!int "x"\n', "cannot be read as int (line 1)"),
+        ('a: !!float "x"\n', "cannot be read as float (line 1)"),
+        ('a: !!bool "x"\n', "cannot be read as bool (line 1)"),
+        (f"campaign:\n  seed: {'9' * 5000}\n", "cannot be read as int (line 2)"),
+        ('a: !!timestamp "x"\n', "could not determine a constructor"),
+        (NESTED_ALIASES, "aliases repeat more than 10000 values"),
     ],
 )
 def test_files_that_are_no_configuration(text, hint, tmp_path, capsys):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import json
 import subprocess
 import sys
@@ -12,14 +14,20 @@ import jsonschema
 import pytest
 import yaml
 from ase.data import chemical_symbols
+from pydantic_core import PydanticUndefined
 
 from softatoms.composition.tasks import list_tasks
 from softatoms.config import load_config
 from softatoms.config.elements import SYMBOLS
+from softatoms.config.figures import FEWEST_POINTS
 from softatoms.config.potential import BACKENDS, DESCRIPTION_FILE
+from softatoms.config.potential_options import GUPTA_ELEMENTS, OPTIONS, GuptaPair, option_problems
 from softatoms.config.reference import json_schema, markdown_reference
-from softatoms.config.yaml_source import read_yaml
+from softatoms.config.yaml_source import dotted, read_yaml
+from softatoms.errors import SoftatomsError
+from softatoms.figures import free_energy
 from softatoms.potentials import registry
+from softatoms.potentials.gupta import CLERI_ROSATO, GuptaParameters
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("config/**/*.yaml"))
@@ -74,6 +82,90 @@ def test_constants_that_stand_twice_agree():
     assert set(BACKENDS) == set(registry.BACKENDS)
     assert DESCRIPTION_FILE == registry.DESCRIPTION_FILE
     assert list(SYMBOLS) == chemical_symbols[1:]
+    assert set(GUPTA_ELEMENTS) == set(CLERI_ROSATO)
+    assert FEWEST_POINTS == free_energy._FEWEST_POINTS
+    assert tuple(GuptaPair.model_fields) == GuptaParameters._fields
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_options_are_those_of_the_potentials(name):
+    module, kind = registry.BACKENDS[name]
+    potential = getattr(importlib.import_module(f"softatoms.potentials.{module}"), kind)
+    expected = {
+        option: PydanticUndefined if parameter.default is parameter.empty else parameter.default
+        for option, parameter in inspect.signature(potential).parameters.items()
+    }
+    assert {key: field.default for key, field in OPTIONS[name].model_fields.items()} == expected
+
+
+PAIR = {"a": 0.15, "xi": 1.56, "p": 11.05, "q": 3.05, "r0": 2.72}
+GOOD_OPTIONS = [
+    ("lj", {"epsilon": 0.01, "sigma": 3}),
+    (
+        "lj",
+        {
+            "epsilon": {"Ar": 0.01, "Kr": 0.02},
+            "sigma": {"Kr": 3.6, "Ar": 3.4},
+            "cutoff": 9.0,
+            "onset": 8.0,
+            "pairs": {"Kr-Ar": {"epsilon": 0.012, "sigma": 3.5}},
+            "isolated_energies": {"Ar": -1.0},
+        },
+    ),
+    ("gupta", {"elements": ["Cu", "Au"], "pairs": {"Cu-Au": PAIR}}),
+    ("harmonic", {"lattice": "bcc", "a": 3.0, "stiffness": 2.0}),
+    (
+        "harmonic",
+        {"lattice": "fcc", "a": 4, "stiffness": {"Al": 1.0, "Sc": 2.0}, "pairs": {"Al-Sc": 2.0}},
+    ),
+    ("schnet", {"elements": ["Cu"], "n_features": 4, "seed": 3}),
+    ("painn", {"elements": ["Cu", "Au"], "cutoff": 4, "isolated_energies": {"Au": -2}}),
+]
+BAD_OPTIONS = [
+    ("lj", {"epsilon": -1, "sigma": 3.0}, "epsilon"),
+    ("lj", {"epsilon": True, "sigma": 3.0}, "epsilon"),
+    ("lj", {"epsilon": 1.0}, "sigma"),
+    ("lj", {"epsilon": {"Ar": 1.0}, "sigma": {"Kr": 1.0}}, "sigma"),
+    ("lj", {"epsilon": {"Ar": 1.0}, "sigma": 1.0}, "sigma"),
+    ("lj", {"epsilon": {}, "sigma": {}}, "epsilon"),
+    ("lj", {"epsilon": {"ar": 1.0}, "sigma": {"ar": 1.0}}, "epsilon.ar"),
+    ("lj", {"epsilon": 1.0, "sigma": 1.0, "onset": 3.5}, "onset"),
+    ("lj", {"epsilon": 1.0, "sigma": 1.0, "isolated_energies": {"Ar": 1.0}}, "isolated_energies"),
+    ("lj", {"epsilon": 1.0, "sigma": 1.0, "pairs": {"Ar-Kr": {"epsilon": 1.0}}}, "pairs"),
+    ("gupta", {}, "elements"),
+    ("gupta", {"elements": []}, "elements"),
+    ("gupta", {"elements": ["Cu", "Cu"]}, "elements[1]"),
+    ("gupta", {"elements": ["Cu", "Fe"]}, "elements[1]"),
+    ("gupta", {"elements": ["Cu"], "cutof": 5.0}, "cutof"),
+    ("gupta", {"elements": ["Cu"], "pairs": {"Cu-Au": PAIR}}, "pairs.Cu-Au"),
+    (
+        "gupta",
+        {"elements": ["Cu", "Au"], "pairs": {"Cu-Au": PAIR, "Au-Cu": PAIR}},
+        "pairs.Au-Cu",
+    ),
+    ("harmonic", {"lattice": "fcc", "a": 4.0}, "stiffness"),
+    ("harmonic", {"lattice": "hcp", "a": 4.0, "stiffness": 1.0}, "lattice"),
+    ("harmonic", {"lattice": "fcc", "a": 4.0, "stiffness": {"Al": 0}}, "stiffness.Al"),
+    ("painn", {}, "elements"),
+    ("painn", {"elements": ["Cu"], "n_features": 0}, "n_features"),
+    ("schnet", {"elements": ["Cu"], "seed": -1}, "seed"),
+    ("schnet", {"elements": ["Cu"], "isolated_energies": {"Au": 1.0}}, "isolated_energies.Au"),
+]
+
+
+@pytest.mark.parametrize(("name", "options"), GOOD_OPTIONS)
+def test_options_that_a_potential_takes_are_accepted(name, options):
+    assert option_problems(name, options, ()) == []
+    registry.load_potential(name, **options)
+
+
+@pytest.mark.parametrize(("name", "options", "where"), BAD_OPTIONS)
+def test_options_that_a_potential_refuses_are_refused_at_once(name, options, where):
+    problems = option_problems(name, options, ("potential", "options"))
+    assert problems
+    assert dotted(problems[0].key).startswith(f"potential.options.{where}")
+    with pytest.raises(SoftatomsError):
+        registry.load_potential(name, **options)
 
 
 DIGESTS = ("potential", "composition", "screening", "figures", "report")

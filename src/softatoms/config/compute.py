@@ -16,7 +16,7 @@ class Compute(Section):
     dtype: Literal["float64", "float32"] = Field(
         "float64", description="Precision of the potential; sums of energies are always float64."
     )
-    threads: PositiveInt = Field(1, description="CPU threads of one job.")
+    threads: PositiveInt = Field(1, le=1024, description="CPU threads of one job.")
     edges_per_batch: PositiveInt = Field(
         250_000,
         description="Structures are evaluated together up to about this many pairs of atoms; "

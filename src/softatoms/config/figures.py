@@ -16,6 +16,12 @@ OF_SCREENING = ("ranking",)
 OF_BINARIES = ("lattice", "mixing", "free_energy", "bulk_modulus")
 """Figures with one panel per scan of two elements on one sublattice."""
 
+OF_CURVES = ("free_energy",)
+"""Figures of smooth curves through the points of such a scan ..."""
+
+FEWEST_POINTS = 4
+"""... which takes at least so many compositions."""
+
 
 class Figures(Section):
     """Figures of the campaign, each as PNG and PDF."""

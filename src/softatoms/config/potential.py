@@ -9,9 +9,10 @@ from typing import Any
 from pydantic import Field
 
 from ..errors import suggest
-from .base import Key, Problem, Section, element_problem
+from .base import Key, Problem, Section
+from .potential_options import OPTIONS, option_problems
 
-BACKENDS = ("lj", "gupta", "harmonic", "schnet", "painn")
+BACKENDS = tuple(OPTIONS)
 """Names of the potentials that come with the package."""
 
 DESCRIPTION_FILE = "potential.json"
@@ -53,15 +54,7 @@ class PotentialSection(Section):
     def problems(self, key: Key) -> list[Problem]:
         """What is wrong beyond types."""
         if not self.is_saved:
-            named = self.options.get("elements", [])
-            if not isinstance(named, list) or not all(isinstance(n, str) for n in named):
-                where = (*key, "options", "elements")
-                return [Problem(where, f"must be a list of chemical symbols, got {named!r}")]
-            return [
-                problem
-                for index, symbol in enumerate(named)
-                for problem in element_problem(symbol, (*key, "options", "elements", index))
-            ]
+            return option_problems(self.name, self.options, (*key, "options"))
         here = (*key, "name")
         if not Path(self.name).exists():
             return [
@@ -75,7 +68,8 @@ class PotentialSection(Section):
             described = self.description()
         except (OSError, ValueError):
             described = {}
-        if described.get("format") != "softatoms-potential":
+        is_potential = described.get("format") == "softatoms-potential"
+        if not is_potential or not isinstance(described.get("options"), dict):
             return [
                 Problem(
                     here,

@@ -13,7 +13,7 @@ from .base import Key, Problem, Section
 from .campaign import Campaign
 from .composition import Composition
 from .compute import Compute
-from .figures import OF_BINARIES, OF_SCREENING, Figures
+from .figures import FEWEST_POINTS, OF_BINARIES, OF_CURVES, OF_SCREENING, Figures
 from .potential import PotentialSection
 from .screening import Screening
 
@@ -108,13 +108,7 @@ class CampaignConfig(Section):
             ("composition",)
         )
         if self.screening is not None:
-            found += self.screening.problems(("screening",), self.elements())
-            used = {method for scan in self.composition.scans for method in scan.methods}
-            found += [
-                Problem(("screening", "methods", index), f"no scan uses the method '{method}'")
-                for index, method in enumerate(self.screening.methods)
-                if method not in used
-            ]
+            found += self.screening.problems(("screening",), self.composition)
         found += self.figures.problems(("figures",))
         for index, name in enumerate(self.figures.names):
             key: Key = ("figures", "names", index)
@@ -123,9 +117,21 @@ class CampaignConfig(Section):
             if name in OF_BINARIES and not found and not self.binary_scans():
                 message = f"'{name}' needs a scan of two elements on one sublattice"
                 found.append(Problem(key, message))
+            if name in OF_CURVES and not found and self._most_points() < FEWEST_POINTS:
+                message = f"'{name}' needs a scan of two elements with at least {FEWEST_POINTS}"
+                found.append(Problem(key, f"{message} compositions, got {self._most_points()}"))
         if not found:
             found += self._uncovered_elements()
         return found
+
+    def _most_points(self) -> int:
+        """Compositions on the finest scan of two elements."""
+        names = self.binary_scans()
+        scans = [scan for scan in self.composition.scans if scan.name in names]
+        return max(
+            (sublattice.count() for scan in scans for sublattice in scan.sublattices.values()),
+            default=0,
+        )
 
     def _uncovered_elements(self) -> list[Problem]:
         covered = self.potential.elements()

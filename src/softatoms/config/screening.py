@@ -7,8 +7,20 @@ from typing import Literal
 from pydantic import Field
 
 from ..errors import suggest
-from .base import FiniteFloat, Key, PositiveFloat, PositiveInt, Problem, Section, repeated
-from .composition import Method
+from .base import (
+    FiniteFloat,
+    Key,
+    PositiveFloat,
+    PositiveInt,
+    Problem,
+    Section,
+    repeated,
+    unknown_name,
+)
+from .composition import Composition, Method
+
+BULK_MODULUS = "bulk_modulus_gpa"
+"""The number that straight lines between end members do not have."""
 
 NUMBERS = (
     "n_elements",
@@ -18,7 +30,7 @@ NUMBERS = (
     "mixing_ev_per_atom",
     "formation_ev_per_atom",
     "mixing_free_energy_ev_per_atom",
-    "bulk_modulus_gpa",
+    BULK_MODULUS,
 )
 """Numbers by which compositions can be filtered and ranked; fractions ``x_<El>`` come on top."""
 
@@ -36,14 +48,22 @@ class Filter(Section):
     at_most: FiniteFloat | None = Field(None, description="Largest value that passes.")
     one_of: list[str] | None = Field(None, min_length=1, description="Texts that pass.")
 
-    def problems(self, key: Key, elements: tuple[str, ...]) -> list[Problem]:
-        """What is wrong beyond types."""
+    def problems(
+        self, key: Key, elements: tuple[str, ...], words: dict[str, tuple[str, ...]]
+    ) -> list[Problem]:
+        """What is wrong beyond types, given the texts that can stand in a column."""
         numbers = (*NUMBERS, *(f"x_{element}" for element in elements))
         bounded = self.at_least is not None or self.at_most is not None
         if self.column in WORDS:
             if self.one_of is None or bounded:
                 return [Problem(key, f"'{self.column}' is a text: give 'one_of' and no bounds")]
-            return []
+            return [
+                problem
+                for index, word in enumerate(self.one_of)
+                for problem in unknown_name(
+                    self.column, word, words[self.column], (*key, "one_of", index)
+                )
+            ]
         if self.column not in numbers:
             known = (*numbers, *WORDS)
             return [
@@ -84,13 +104,30 @@ class Screening(Section):
         None, description="How many compositions the ranking lists; all that pass if empty."
     )
 
-    def problems(self, key: Key, elements: tuple[str, ...]) -> list[Problem]:
-        """What is wrong beyond types."""
+    def problems(self, key: Key, composition: Composition) -> list[Problem]:
+        """What is wrong beyond types, given what is scanned."""
+        elements = composition.elements()
+        scans = composition.scans
+        words: dict[str, tuple[str, ...]] = {
+            "scan": tuple(scan.name for scan in scans),
+            "prototype": tuple(dict.fromkeys(name for scan in scans for name in scan.prototypes)),
+            "method": tuple(self.methods),
+        }
         numbers = (*NUMBERS, *(f"x_{element}" for element in elements))
         found = repeated(list(self.methods), (*key, "methods"))
         if self.rank_by not in numbers:
             hint = suggest(self.rank_by, numbers)
             found.append(Problem((*key, "rank_by"), f"unknown column '{self.rank_by}': {hint}"))
         for index, condition in enumerate(self.filters):
-            found += condition.problems((*key, "filters", index), elements)
-        return found
+            found += condition.problems((*key, "filters", index), elements, words)
+        if set(self.methods) == {"vegard"}:
+            used = [((*key, "rank_by"), self.rank_by)]
+            used += [((*key, "filters", i, "column"), f.column) for i, f in enumerate(self.filters)]
+            message = "'bulk_modulus_gpa' needs a method other than vegard in screening.methods"
+            found += [Problem(here, message) for here, column in used if column == BULK_MODULUS]
+        used_methods = {method for scan in scans for method in scan.methods}
+        return found + [
+            Problem((*key, "methods", index), f"no scan uses the method '{method}'")
+            for index, method in enumerate(self.methods)
+            if method not in used_methods
+        ]

@@ -7,12 +7,22 @@ and ``1e-3`` is a number. A key that stands twice in one mapping is an error.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from .base import ConfigError, Key
+
+DEEPEST = 50
+"""Most mappings and lists within each other; a campaign has fewer than ten."""
+
+MOST_REPEATED = 10_000
+"""Most values that aliases may repeat: aliases of aliases grow without end."""
+
+_PLAIN = ("null", "str", "seq", "map")
+"""Types of values that can be read from any text."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -31,7 +41,36 @@ for _tag, _pattern, _first in (
     ),
 ):
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), list(_first))
-_Loader.add_constructor("tag:yaml.org,2002:int", lambda _, node: int(node.value))
+
+
+def _whole_number(_: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
+    return int(node.value)
+
+
+def _checked(construct: Callable[[yaml.SafeLoader, Any], Any]) -> Callable[..., Any]:
+    """A constructor that says where the value stands that it cannot read."""
+
+    def constructed(loader: yaml.SafeLoader, node: yaml.Node) -> Any:
+        try:
+            return construct(loader, node)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            kind = node.tag.rpartition(":")[2]
+            message = f"a value cannot be read as {kind}"
+            raise yaml.constructor.ConstructorError(None, None, message, node.start_mark) from None
+
+    return constructed
+
+
+_KNOWN = yaml.SafeLoader.yaml_constructors
+_Loader.yaml_constructors = {
+    None: _KNOWN[None],
+    **{f"tag:yaml.org,2002:{tag}": _KNOWN[f"tag:yaml.org,2002:{tag}"] for tag in _PLAIN},
+    "tag:yaml.org,2002:int": _checked(_whole_number),
+    **{
+        f"tag:yaml.org,2002:{tag}": _checked(_KNOWN[f"tag:yaml.org,2002:{tag}"])
+        for tag in ("bool", "float")
+    },
+}
 
 
 def read_yaml(path: Path) -> tuple[Any, dict[Key, int]]:
@@ -52,21 +91,25 @@ def read_yaml(path: Path) -> tuple[Any, dict[Key, int]]:
         raise ConfigError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read as UTF-8 text ({error})") from None
-    loader = _Loader(text)
+    loader: _Loader | None = None
     try:
+        loader = _Loader(text)
         root = loader.get_single_node()
-        lines: dict[Key, int] = {}
+        collected = _Lines(path)
         if root is None:
-            return None, lines
-        _collect_lines(root, (), lines, path, ())
-        return loader.construct_document(root), lines
+            return None, collected.of_key
+        collected.add(root, (), ())
+        return loader.construct_document(root), collected.of_key
+    except RecursionError:
+        raise ConfigError(f"{path}: is nested too deeply, more than {DEEPEST} levels") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1})" if mark else ""
         what = getattr(error, "problem", None) or str(error).splitlines()[0]
         raise ConfigError(f"{path}: is not valid YAML: {what}{where}") from None
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
 
 
 def dotted(key: Key) -> str:
@@ -77,23 +120,51 @@ def dotted(key: Key) -> str:
     return text
 
 
-def _collect_lines(
-    node: yaml.Node, key: Key, lines: dict[Key, int], path: Path, above: tuple[yaml.Node, ...]
-) -> None:
-    if any(node is parent for parent in above):
-        raise ConfigError(f"{path}: {dotted(key)}: refers to itself")
-    above = (*above, node)
-    lines.setdefault(key, node.start_mark.line + 1)
-    if isinstance(node, yaml.SequenceNode):
-        for index, item in enumerate(node.value):
-            _collect_lines(item, (*key, index), lines, path, above)
-    if isinstance(node, yaml.MappingNode):
-        for name, value in node.value:
-            here = (*key, str(name.value))
-            line = name.start_mark.line + 1
-            if here in lines:
-                raise ConfigError(
-                    f"{path}: {dotted(here)}: stands twice, lines {lines[here]} and {line}"
-                )
-            lines[here] = line
-            _collect_lines(value, here, lines, path, above)
+class _Lines:
+    """The line of every key of a file.
+
+    Attributes:
+        of_key: Lines, counted from 1.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.of_key: dict[Key, int] = {}
+        self._path = path
+        self._seen: set[int] = set()
+        self._repeated = 0
+
+    def add(self, node: yaml.Node, key: Key, above: tuple[yaml.Node, ...]) -> None:
+        """Take in a node and all below it.
+
+        Raises:
+            ConfigError: If it contains itself, a key twice, too much or too deep a nesting.
+        """
+        path, lines = self._path, self.of_key
+        if any(node is parent for parent in above):
+            raise ConfigError(f"{path}: {dotted(key)}: refers to itself")
+        line = node.start_mark.line + 1
+        if len(above) > DEEPEST:
+            raise ConfigError(
+                f"{path}: is nested too deeply, more than {DEEPEST} levels (line {line})"
+            )
+        self._repeated += id(node) in self._seen
+        self._seen.add(id(node))
+        if self._repeated > MOST_REPEATED:
+            raise ConfigError(
+                f"{path}: aliases repeat more than {MOST_REPEATED} values (line {line})"
+            )
+        above = (*above, node)
+        lines.setdefault(key, line)
+        if isinstance(node, yaml.SequenceNode):
+            for index, item in enumerate(node.value):
+                self.add(item, (*key, index), above)
+        if isinstance(node, yaml.MappingNode):
+            for name, value in node.value:
+                here = (*key, str(name.value))
+                line = name.start_mark.line + 1
+                if here in lines:
+                    raise ConfigError(
+                        f"{path}: {dotted(here)}: stands twice, lines {lines[here]} and {line}"
+                    )
+                lines[here] = line
+                self.add(value, here, above)

@@ -1,0 +1,226 @@
+"""Options of the potentials that come with the package, checked without importing them.
+
+The checks repeat those of the potentials, so that a mistake is found before any job starts.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+
+from ..errors import suggest
+from .base import (
+    FiniteFloat,
+    Key,
+    PositiveFloat,
+    Problem,
+    Section,
+    element_problem,
+    repeated,
+)
+from .messages import problems_of, shown
+
+GUPTA_ELEMENTS = ("Ni", "Cu", "Pd", "Ag", "Pt", "Au", "Al", "Pb")
+"""Elements that the potential ``gupta`` has parameters for."""
+
+
+class _Options(Section):
+    """What all potentials take."""
+
+    isolated_energies: dict[str, FiniteFloat] | None = None
+
+    def species(self) -> tuple[str, ...]:
+        """Elements that the potential covers; none if it treats all alike."""
+        raise NotImplementedError
+
+    def problems(self, key: Key) -> list[Problem]:
+        """What is wrong beyond types."""
+        covered = self.species()
+        return [
+            Problem(
+                (*key, "isolated_energies", symbol),
+                f"the potential covers {', '.join(covered) or 'all elements alike'}",
+            )
+            for symbol in self.isolated_energies or {}
+            if symbol not in covered
+        ]
+
+
+class _OfElements(_Options):
+    """Options of a potential that names its elements."""
+
+    elements: list[str] = Field(min_length=1)
+
+    def species(self) -> tuple[str, ...]:
+        """See :meth:`_Options.species`."""
+        return tuple(self.elements)
+
+    def problems(self, key: Key) -> list[Problem]:
+        """See :meth:`_Options.problems`."""
+        here = (*key, "elements")
+        found = repeated(self.elements, here)
+        for index, symbol in enumerate(self.elements):
+            found += element_problem(symbol, (*here, index))
+        return found or super().problems(key)
+
+
+class GuptaPair(Section):
+    """Parameters of a pair of elements."""
+
+    a: PositiveFloat
+    xi: PositiveFloat
+    p: PositiveFloat
+    q: PositiveFloat
+    r0: PositiveFloat
+
+
+class GuptaOptions(_OfElements):
+    """Options of ``gupta``."""
+
+    pairs: dict[str, GuptaPair] | None = None
+
+    def problems(self, key: Key) -> list[Problem]:
+        """See :meth:`_Options.problems`."""
+        found = super().problems(key)
+        if found:
+            return found
+        for index, symbol in enumerate(self.elements):
+            if symbol not in GUPTA_ELEMENTS:
+                message = f"gupta has no parameters for {symbol}: {suggest(symbol, GUPTA_ELEMENTS)}"
+                found.append(Problem((*key, "elements", index), message))
+        return found or _pair_problems(self.pairs, self.species(), (*key, "pairs"))
+
+
+class LennardJonesPair(Section):
+    """Parameters of a pair of elements."""
+
+    epsilon: PositiveFloat
+    sigma: PositiveFloat
+
+
+class LennardJonesOptions(_Options):
+    """Options of ``lj``."""
+
+    epsilon: Any
+    sigma: Any
+    cutoff: PositiveFloat | None = None
+    onset: PositiveFloat | None = None
+    pairs: dict[str, LennardJonesPair] | None = None
+
+    def species(self) -> tuple[str, ...]:
+        """See :meth:`_Options.species`."""
+        return tuple(self.epsilon) if isinstance(self.epsilon, dict) else ()
+
+    def problems(self, key: Key) -> list[Problem]:
+        """See :meth:`_Options.problems`."""
+        found = _per_element(self.epsilon, (*key, "epsilon"))
+        found += _per_element(self.sigma, (*key, "sigma"))
+        if found:
+            return found
+        named = set(self.sigma) if isinstance(self.sigma, dict) else set()
+        if named != set(self.species()):
+            return [Problem((*key, "sigma"), "must name the same elements as epsilon")]
+        widest = max(self.sigma.values()) if isinstance(self.sigma, dict) else self.sigma
+        cutoff = 3.0 * widest if self.cutoff is None else self.cutoff
+        if self.onset is not None and self.onset >= cutoff:
+            message = f"must be below the cutoff ({cutoff:g} Å), got {self.onset:g}"
+            found.append(Problem((*key, "onset"), message))
+        found += _pair_problems(self.pairs, self.species(), (*key, "pairs"))
+        return found + super().problems(key)
+
+
+class HarmonicOptions(_Options):
+    """Options of ``harmonic``."""
+
+    lattice: Literal["sc", "fcc", "bcc"]
+    a: PositiveFloat
+    stiffness: Any
+    pairs: dict[str, PositiveFloat] | None = None
+
+    def species(self) -> tuple[str, ...]:
+        """See :meth:`_Options.species`."""
+        return tuple(self.stiffness) if isinstance(self.stiffness, dict) else ()
+
+    def problems(self, key: Key) -> list[Problem]:
+        """See :meth:`_Options.problems`."""
+        found = _per_element(self.stiffness, (*key, "stiffness"))
+        if found:
+            return found
+        found = _pair_problems(self.pairs, self.species(), (*key, "pairs"))
+        return found + super().problems(key)
+
+
+class NetworkOptions(_OfElements):
+    """Options of ``schnet`` and ``painn``."""
+
+    cutoff: PositiveFloat = 5.0
+    n_features: int = Field(32, ge=1, le=8192)
+    n_layers: int = Field(3, ge=1, le=64)
+    n_radial: int = Field(8, ge=1, le=1024)
+    typical_neighbours: PositiveFloat = 30.0
+    seed: int = Field(0, ge=0, lt=2**63)
+
+
+OPTIONS: dict[str, type[_Options]] = {
+    "lj": LennardJonesOptions,
+    "gupta": GuptaOptions,
+    "harmonic": HarmonicOptions,
+    "schnet": NetworkOptions,
+    "painn": NetworkOptions,
+}
+"""Options of every potential."""
+
+
+def option_problems(name: str, options: dict[str, Any], key: Key) -> list[Problem]:
+    """What is wrong with the options of a potential.
+
+    Args:
+        name: Name of the potential.
+        options: What was given.
+        key: Where the options stand in the file.
+    """
+    model = OPTIONS[name]
+    try:
+        return model.model_validate(options).problems(key)
+    except ValidationError as error:
+        return problems_of(error, model, key)
+
+
+def _per_element(value: Any, key: Key) -> list[Problem]:
+    """Problems of a positive number, or one per element."""
+    if not isinstance(value, dict):
+        return _positive(value, key)
+    if not value:
+        return [Problem(key, "must name at least one element")]
+    if not all(isinstance(symbol, str) for symbol in value):
+        return [Problem(key, "keys must be texts")]
+    found = []
+    for symbol, number in value.items():
+        here = (*key, symbol)
+        found += element_problem(symbol, here) or _positive(number, here)
+    return found
+
+
+def _positive(value: Any, key: Key) -> list[Problem]:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if is_number and 0 < value < float("inf"):
+        return []
+    return [Problem(key, f"must be a positive number, got {shown(value)}")]
+
+
+def _pair_problems(
+    pairs: dict[str, Any] | None, species: tuple[str, ...], key: Key
+) -> list[Problem]:
+    found = []
+    given: list[frozenset[str]] = []
+    for pair in pairs or {}:
+        parts = pair.split("-")
+        if len(parts) != 2 or any(part not in species for part in parts):
+            names = [f"{a}-{b}" for i, a in enumerate(species) for b in species[i:]]
+            hint = suggest(pair, names) if names else "no elements are named"
+            found.append(Problem((*key, pair), f"is no pair of the elements: {hint}"))
+        elif frozenset(parts) in given:
+            found.append(Problem((*key, pair), "is named twice"))
+        given.append(frozenset(parts))
+    return found
