@@ -18,6 +18,9 @@ from softatoms.figures.data import Binary, CampaignTables, binaries
 from softatoms.figures.free_energy import tangents, with_ideal_entropy
 from softatoms.figures.pair_map import extremes, round_numbers
 from softatoms.figures.ranking import axis_label
+from softatoms.provenance import Provenance
+from softatoms.table_schemas import SCHEMAS
+from softatoms.tables import Table, write_table
 from softatoms.units import BOLTZMANN_EV_PER_K
 
 
@@ -84,8 +87,67 @@ def test_replicates_are_averaged_and_other_pairs_left_out(data, frame):
     assert (series.y[2], series.low[2], series.high[2]) == pytest.approx(
         (half.mean(), half.min(), half.max())
     )
+    assert series.error[2] == pytest.approx(half.std() / np.sqrt(len(half)))
     assert binary.series(data.composition, "sqs", "slope_Cu_ev") is None
     assert Binary("bcc", "Cu", "Ni").series(data.composition, "sqs", "a_ang") is None
+
+
+MIXING = {
+    "corner:Cu=1;face:Cu=1": (0.0, [0.0]),
+    "corner:Au=1;face:Cu=1": (0.25, [-0.05]),
+    "corner:Cu=1;face:Au=0.333333333333,Cu=0.666666666667": (0.25, [0.02]),
+    "corner:Au=0.25,Cu=0.75;face:Au=0.25,Cu=0.75": (0.25, [0.03, 0.05]),
+    "corner:Cu=1;face:Au=1": (0.75, [-0.03]),
+    "corner:Au=1;face:Au=1": (1.0, [0.0]),
+}
+"""Made up: fraction of Au and energies of mixing of each occupation."""
+
+
+@pytest.fixture
+def ordered(tmp_path) -> Table:
+    """A lattice with several occupations at one fraction, some with replicates."""
+    rows = []
+    for occupation, (x, energies) in MIXING.items():
+        for replicate, energy in enumerate(energies):
+            values = {
+                column.name: {"text": "", "whole": 0, "real": 0.0}[column.kind]
+                for column in SCHEMAS["composition"].expanded(("Au", "Cu"))
+            }
+            values.update(composition_id=f"{occupation} {replicate}", prototype="L1_2", x_Au=x)
+            values.update(method="sqs", status="ok", mixing_ev_per_atom=energy, x_Cu=1.0 - x)
+            rows.append({**values, "occupation": occupation, "replicate": replicate})
+    texts = ("campaign", "git_revision", "config_hash", "model_sha256", "dtype", "device")
+    origin = Provenance(**dict.fromkeys(texts, ""), seed=0, packages={}, created_utc="")
+    return write_table(tmp_path / "composition.parquet", "composition", rows, origin, ("Au", "Cu"))
+
+
+def test_occupations_are_told_apart_and_replicates_averaged(ordered):
+    series = Binary("L1_2", "Cu", "Au").series(ordered, "sqs", "mixing_ev_per_atom")
+    assert dict(zip(series.occupations, series.y, strict=True)) == {
+        occupation: pytest.approx(np.mean(energies)) for occupation, (_, energies) in MIXING.items()
+    }
+    np.testing.assert_allclose(series.x, [0, 0.25, 0.25, 0.25, 0.75, 1])
+    assert np.isfinite(series.error).sum() == 1
+    assert np.nanmax(series.error) == pytest.approx(0.01)
+
+
+def test_the_pair_map_shows_the_extreme_of_single_occupations(ordered):
+    """The mean over the occupations of one fraction would be nearly zero."""
+    assert extremes(ordered, "L1_2", "sqs")[1, 0] == pytest.approx(-50.0)
+
+
+def test_no_tangent_ends_where_only_the_scan_ends():
+    """Cut inside the gap: the hull spans from the cut, of which nothing is known."""
+    x = np.linspace(0.0, 1.0, 1001)
+    energy = with_ideal_entropy(x, 0.1 * x * (1 - x), 400.0)
+    ((low, high),) = tangents(x, energy)
+    for part in (slice(None, (low + 3 * high) // 4), slice((3 * low + high) // 4, None)):
+        assert tangents(x[part], energy[part]) == []
+    beyond = slice(low // 2, None)
+    ((first, second),) = tangents(x[beyond], energy[beyond])
+    assert (first + low // 2, second + low // 2) == (low, high)
+    # Without entropy the pure elements are the ends, and they are no cut.
+    assert tangents(x, 0.1 * x * (1 - x)) == [(0, 1000)]
 
 
 def test_one_panel_for_two_scans_of_one_pair(tmp_path):

@@ -139,6 +139,9 @@ class TestKeyNumbers:
         difference = 1e3 * (means["mean_field"] - means["sqs"])
         assert number.value == signed(difference.mean())
         assert number.spread.endswith("over 3 compositions")
+        spread = inner[inner.method == "sqs"].groupby("x_Ni").mixing_ev_per_atom.sem()
+        error = 1e3 * np.sqrt((spread**2).sum()) / 3
+        assert number.spread.startswith(f"standard error {error:.2f} meV/atom, ")
 
     def test_vegard(self, numbers, frame):
         number = numbers["Cu–Ni, fcc", "largest deviation from Vegard's law, mean field"]

@@ -49,19 +49,25 @@ class CampaignTables:
 
 
 class Series(NamedTuple):
-    """One quantity of one binary by one method; replicates are averaged.
+    """One quantity of one binary by one method, one point per occupation.
+
+    Where a lattice has several sublattices, several points may have the same fraction.
 
     Attributes:
         x: Atomic fraction of the second element, ascending.
         y: Mean over replicates.
         low: Smallest value among replicates.
         high: Largest value among replicates.
+        error: Standard error of the mean; nan without replicates.
+        occupations: Column ``occupation`` of each point.
     """
 
     x: NDArray[np.float64]
     y: NDArray[np.float64]
     low: NDArray[np.float64]
     high: NDArray[np.float64]
+    error: NDArray[np.float64]
+    occupations: tuple[str, ...]
 
 
 class Binary(NamedTuple):
@@ -91,14 +97,27 @@ class Binary(NamedTuple):
         chosen &= (table.text("prototype") == self.prototype) & (table.text("method") == method)
         if not chosen.any():
             return None
-        x, member = np.unique(np.round(fraction[chosen], 9), return_inverse=True)
-        groups = [values[chosen][member == i] for i in range(len(x))]
+        held: dict[tuple[float, str], list[float]] = {}
+        rounded, occupation = np.round(fraction[chosen], 9), table.text("occupation")[chosen]
+        for x, text, value in zip(rounded, occupation, values[chosen], strict=True):
+            held.setdefault((float(x), str(text)), []).append(float(value))
+        keys = sorted(held)
+        groups = [np.array(held[key]) for key in keys]
         return Series(
-            x,
+            np.array([x for x, _ in keys]),
             np.array([group.mean() for group in groups]),
             np.array([group.min() for group in groups]),
             np.array([group.max() for group in groups]),
+            np.array([standard_error(group) for group in groups]),
+            tuple(text for _, text in keys),
         )
+
+
+def standard_error(values: NDArray[np.float64]) -> float:
+    """Standard error of the mean, nan of a single value."""
+    if len(values) < 2:
+        return float("nan")
+    return float(values.std(ddof=1) / np.sqrt(len(values)))
 
 
 def binaries(config: CampaignConfig) -> list[Binary]:

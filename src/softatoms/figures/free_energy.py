@@ -27,13 +27,16 @@ if TYPE_CHECKING:
 _FEWEST_POINTS = 4
 """A smooth curve needs at least so many compositions."""
 
+_END = 1e-9
+"""Fractions this close to 0 or 1 are those of pure elements."""
+
 _FINE = 1001
 """Points of the smooth curve."""
 
 CAPTION = (
     "Energy of mixing minus temperature times the ideal entropy of mixing. Dots joined by "
     "dashes are common tangents: between them the solution separates into the compositions at "
-    "the dots."
+    "the dots. None ends where only the scan ends, short of a pure element."
 )
 
 
@@ -91,7 +94,9 @@ def tangents(x: NDArray[np.float64], y: NDArray[np.float64]) -> list[tuple[int, 
         y: One value per x.
 
     Returns:
-        Indices of the two ends of every stretch of the hull that leaves points out above it.
+        Indices of the two ends of every stretch of the hull that leaves points out above it. A
+        stretch that ends where the curve does, other than at 0 or 1, is no tangent: the curve
+        beyond is not known.
     """
     hull: list[int] = []
     for k in range(len(x)):
@@ -101,7 +106,13 @@ def tangents(x: NDArray[np.float64], y: NDArray[np.float64]) -> list[tuple[int, 
                 break
             hull.pop()
         hull.append(k)
-    return [(i, j) for i, j in pairwise(hull) if j > i + 1]
+    last = len(x) - 1
+    cut_low, cut_high = x[0] > _END, x[last] < 1.0 - _END
+    return [
+        (i, j)
+        for i, j in pairwise(hull)
+        if j > i + 1 and not (i == 0 and cut_low) and not (j == last and cut_high)
+    ]
 
 
 def _best_series(binary: Binary, table: Table) -> tuple[str, Series | None]:

@@ -22,8 +22,9 @@ _CELL = 0.5
 """Size of one square in inches."""
 
 CAPTION = (
-    "Energy of mixing farthest from zero among all scanned compositions of each pair of "
-    "elements. Blue pairs mix, red pairs separate."
+    "Energy of mixing farthest from zero among all scanned occupations of each pair of elements, "
+    "each the mean of its replicates, relative to the relaxed end members on the same parent "
+    "lattice. Blue: mixing gains energy; red: mixing costs energy."
 )
 
 
@@ -81,7 +82,7 @@ def round_numbers(low: float, high: float) -> list[float]:
 def extremes(table: Table, prototype: str, method: str) -> NDArray[np.float64]:
     """Energy of mixing farthest from zero of each pair in meV per atom, nan where there is none.
 
-    Only the lower triangle is filled.
+    Only the lower triangle is filled. Replicates are averaged, different occupations are not.
     """
     count = len(table.elements)
     values = np.full((count, count), np.nan)
@@ -89,6 +90,9 @@ def extremes(table: Table, prototype: str, method: str) -> NDArray[np.float64]:
         for column in range(row):
             binary = Binary(prototype, table.elements[row], table.elements[column])
             series = binary.series(table, method, "mixing_ev_per_atom")
-            if series is not None and ((series.x > 0) & (series.x < 1)).any():
-                values[row, column] = 1e3 * series.y[np.argmax(np.abs(series.y))]
+            if series is None:
+                continue
+            mixed = series.y[(series.x > 0) & (series.x < 1)]
+            if len(mixed):
+                values[row, column] = 1e3 * mixed[np.argmax(np.abs(mixed))]
     return values

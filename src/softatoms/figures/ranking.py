@@ -1,4 +1,4 @@
-"""The best of a screening, and all that passed its filters."""
+"""The best of a screening, and all that it ranks."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _LABELS = {
     "mixing_free_energy_ev_per_atom": "free energy of mixing (meV/atom)",
 }
 
-CAPTION = "Left: the first ranks. Right: bulk modulus of all compositions that pass the filters."
+CAPTION = "Left: the first ranks. Right: bulk modulus of all compositions in the ranking."
 
 
 def draw(config: CampaignConfig, data: CampaignTables) -> Figure:
-    """Bars of the first ranks on the left, bulk modulus of all that passed on the right."""
+    """Bars of the first ranks on the left, bulk modulus of all on the right."""
     table = data.ranking
     require(table.data.num_rows > 0, "ranking", "composition that passes the filters")
     by = config.screening.rank_by if config.screening is not None else ""
@@ -52,7 +52,7 @@ def draw(config: CampaignConfig, data: CampaignTables) -> Figure:
     bars.set_title(f"first {count} of {table.data.num_rows}")
     bars.grid(visible=False, axis="y")
     # Along the quantity that ranks, or along the energy where stiffness itself ranks.
-    along = "mixing_ev_per_atom" if by == _STIFFNESS else by
+    along = "formation_ev_per_atom" if by == _STIFFNESS else by
     along_label, along_scale = axis_label(along)
     for n in np.unique(sizes)[::-1]:
         chosen = sizes == n
@@ -69,7 +69,7 @@ def draw(config: CampaignConfig, data: CampaignTables) -> Figure:
         )
     cloud.set_xlabel(along_label)
     cloud.set_ylabel(axis_label(_STIFFNESS)[0])
-    cloud.set_title("all that pass the filters")
+    cloud.set_title("all in the ranking")
     cloud.legend(markerscale=2, loc="best")
     return figure
 

@@ -59,17 +59,20 @@ def _of_binary(binary: Binary, table: Table) -> list[KeyNumber]:
     if cells is not None:
         found.append(_extreme_mixing(binary, cells, "SQS"))
     if mixing is not None and cells is not None:
-        common, here, there = np.intersect1d(mixing.x, cells.x, return_indices=True)
+        _, here, there = np.intersect1d(mixing.occupations, cells.occupations, return_indices=True)
         # The pure elements are the same for all methods.
-        mixed = (common > 0) & (common < 1)
+        mixed = (cells.x[there] > 0) & (cells.x[there] < 1)
         if mixed.any():
             difference = 1e3 * (mixing.y[here] - cells.y[there])[mixed]
+            # The supercells of different compositions are independent.
+            error = 1e3 * np.sqrt(np.sum(cells.error[there][mixed] ** 2)) / len(difference)
+            known = f"standard error {error:.2f} meV/atom, " if np.isfinite(error) else ""
             found.append(
                 KeyNumber(
                     binary.title,
                     "mean field minus SQS, energy of mixing",
                     _signed(difference.mean(), "meV/atom"),
-                    f"root mean square {root_mean_square(difference):.1f} meV/atom over "
+                    f"{known}root mean square {root_mean_square(difference):.1f} meV/atom over "
                     f"{len(difference)} compositions",
                 )
             )
@@ -104,15 +107,15 @@ def _of_screening(data: CampaignTables) -> list[KeyNumber]:
     total = data.composition.data.num_rows
     passed = data.ranking.data.num_rows
     found = [KeyNumber("screening", "compositions ranked", str(passed), f"of {total} computed")]
-    if passed:
-        first = data.ranking.rows()[0]
+    first = data.ranking.rows()[0] if passed else {}
+    if first.get("mixing_free_energy_ev_per_atom") is not None:
         found.append(
             KeyNumber(
                 "screening",
                 f"first rank: {first['formula']} ({first['prototype']})",
                 _signed(1e3 * first["mixing_free_energy_ev_per_atom"], "meV/atom"),
-                f"free energy of mixing at {first['temperature_k']:g} K, energy of mixing "
-                + _signed(1e3 * first["mixing_ev_per_atom"], "meV/atom"),
+                f"free energy of mixing at {first['temperature_k']:g} K, energy of formation "
+                + _signed(1e3 * first["formation_ev_per_atom"], "meV/atom"),
             )
         )
     return found

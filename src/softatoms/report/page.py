@@ -44,7 +44,7 @@ _LEADING = (
     "bulk_modulus_gpa",
     "pressure_gpa",
 )
-_TRAILING = ("scan", "composition_id", "status", "error")
+_TRAILING = ("occupation", "scan", "composition_id", "status", "error")
 """Columns of the page before and behind the fractions; the Parquet file has more."""
 
 _RANKS_SHOWN = 25
@@ -126,7 +126,7 @@ def _ranking(config: CampaignConfig, data: CampaignTables) -> str:
     columns = {
         "n_elements": ("elements", 1.0, 0),
         "mixing_free_energy_ev_per_atom": ("free energy of mixing (meV/atom)", 1e3, 1),
-        "mixing_ev_per_atom": ("energy of mixing (meV/atom)", 1e3, 1),
+        "formation_ev_per_atom": ("energy of formation (meV/atom)", 1e3, 1),
         "a_ang": ("a (Å)", 1.0, 4),
         "bulk_modulus_gpa": ("bulk modulus (GPa)", 1.0, 1),
     }
