@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import re
 import shutil
@@ -170,6 +171,51 @@ class TestBadInput:
         content = copied.part(0).read_bytes()
         copied.part(0).write_bytes(content[:-100])
         refused(capsys, copied.collect("composition"), "0.parquet: is damaged")
+
+    def test_a_job_of_other_program_code(self, copied, capsys, monkeypatch):
+        before = (copied.tables / "composition.parquet").read_bytes()
+        shutil.rmtree(copied.folder / "checkpoints")
+        monkeypatch.setattr("softatoms.provenance.code_digest", lambda: "of other code")
+        assert copied.scan(1) == 0
+        capsys.readouterr()
+        for table in ("composition", "runs"):
+            refused(capsys, copied.collect(table), "made by other program code", "run their jobs")
+        assert (copied.tables / "composition.parquet").read_bytes() == before
+
+    def test_rows_keep_the_code_that_computed_them(self, copied, monkeypatch):
+        made = read_table(copied.part(0), "composition").provenance
+        monkeypatch.setattr("softatoms.provenance.code_digest", lambda: "of other code")
+        monkeypatch.setattr("softatoms.provenance.git_revision", lambda: "later")
+        assert copied.collect("composition") == 0
+        joined = read_table(copied.tables / "composition.parquet", "composition").provenance
+        assert (joined.code_sha256, joined.git_revision) == (made.code_sha256, made.git_revision)
+
+    def test_a_table_where_a_folder_is(self, copied, capsys):
+        folder = copied.folder / "tables"
+        refused(capsys, copied.command("manifest", "--out", folder), f"{folder}: Is a directory")
+
+    def test_a_folder_where_a_file_is(self, copied, capsys):
+        out = copied.config / "manifest.parquet"
+        code = copied.command("manifest", "--out", out)
+        refused(capsys, code, f"{copied.config}: Not a directory")
+        code = copied.command("figures", "--tables", copied.tables, "--out", copied.config)
+        refused(capsys, code, f"{copied.config}: Not a directory")
+
+    def test_a_place_that_cannot_be_written_to(self, copied, capsys, monkeypatch):
+        monkeypatch.setattr("softatoms.files.os.access", lambda *_: False)
+        code = copied.command("manifest", "--out", copied.folder / "new" / "manifest.parquet")
+        refused(capsys, code, f"{copied.folder}: cannot be written to")
+        assert not (copied.folder / "new").exists()
+
+    def test_a_full_disk(self, copied, capsys, monkeypatch):
+        def full(_: int) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr("softatoms.files.os.fsync", full)
+        out = copied.folder / "new" / "manifest.parquet"
+        assert copied.command("manifest", "--out", out) == 1
+        assert capsys.readouterr().err == f"{out}: No space left on device\n"
+        assert not list(out.parent.iterdir())
 
     def test_runs_of_a_job_missing(self, copied, capsys):
         shutil.copy(copied.part(1, ".runs"), copied.part(0, ".runs"))

@@ -351,3 +351,14 @@ class TestReplacing:
         assert sorted(p.name for p in tmp_path.iterdir()) == sorted(
             ["a.txt", elsewhere.name, other.name]
         )
+
+
+def test_tables_of_different_code_are_not_merged(tmp_path):
+    paths = [tmp_path / f"{name}.parquet" for name in "abc"]
+    for path, code in zip(paths, ("new", "old", "new"), strict=True):
+        write(path, [row(path.stem)], dataclasses.replace(ORIGIN, code_sha256=code))
+    message = rf"other program code .* than {paths[0]}: {paths[1]}; remove them and run"
+    with pytest.raises(TableError, match=message):
+        merge_tables(paths, "composition", ["a", "b", "c"], "c0ffee")
+    merged = merge_tables(paths[::2], "composition", ["a", "c"], "c0ffee")
+    assert len(merged) == 2

@@ -6,14 +6,17 @@ Exit codes: 0 done, 2 bad input with one line per problem on standard error, 1 a
 from __future__ import annotations
 
 import argparse
+import errno
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import __version__
 from .errors import SoftatomsError
+from .files import check_writable
 
 if TYPE_CHECKING:
     from .config import CampaignConfig
@@ -23,16 +26,31 @@ Command = Callable[[argparse.Namespace], int]
 BAD_INPUT = 2
 """Exit code when a file or an option is wrong."""
 
+_OF_ARGUMENTS = (
+    *(errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.EACCES, errno.EPERM),
+    *(errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP),
+)
+"""Errors of the system that another path would avoid; a full disk is none of them."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code."""
     parsed = _parser().parse_args(arguments)
     run: Command = parsed.run
     try:
+        for name in ("out", "runs_out", "reference"):
+            check_writable(getattr(parsed, name, None), is_folder=run is _figures)
+        check_writable(getattr(parsed, "checkpoint", None), is_folder=True)
         return run(parsed)
     except SoftatomsError as error:
         sys.stderr.write(f"{error}\n")
         return BAD_INPUT
+    except OSError as error:
+        named = error.filename2 or error.filename
+        where = "" if named is None else f"{named}: "
+        what = error.strerror or str(error) or type(error).__name__
+        sys.stderr.write(f"{where}{' '.join(what.split())}\n")
+        return BAD_INPUT if error.errno in _OF_ARGUMENTS else 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -110,6 +128,11 @@ def _manifest(arguments: argparse.Namespace) -> int:
 def _scan(arguments: argparse.Namespace) -> int:
     started = time.monotonic()
     config = _load(arguments)
+    from . import provenance
+
+    # Read now, and kept: the sources may change while the job runs.
+    provenance.code_digest()
+    provenance.git_revision()
     from .composition.tasks import Task, manifest_rows
 
     if arguments.manifest is None:
@@ -125,7 +148,6 @@ def _scan(arguments: argparse.Namespace) -> int:
     tasks = [Task.from_row(row) for row in chosen]
     import torch
 
-    from . import provenance
     from .composition.scan import run_shard
     from .evaluation import check_device
     from .potentials.registry import load_potential
@@ -177,8 +199,14 @@ def _collect(arguments: argparse.Namespace) -> int:
         expected = [_job_name(shard) for shard in range(config.n_shards())]
     digest = config.section_digest("composition")
     rows = merge_tables(arguments.tables, arguments.table, expected, digest)
-    model = read_table(arguments.tables[0], arguments.table).provenance.model_sha256
-    origin = provenance.collect(config, "composition", model)
+    made = read_table(arguments.tables[0], arguments.table).provenance
+    # What computed the rows stays their origin: the program that joins them may be a later one.
+    origin = replace(
+        provenance.collect(config, "composition", made.model_sha256),
+        git_revision=made.git_revision,
+        code_sha256=made.code_sha256,
+        packages=made.packages,
+    )
     elements = config.elements() if arguments.table == "composition" else ()
     write_table(arguments.out, arguments.table, rows, origin, elements)
     bad = sum(row["status"] != "ok" for row in rows)

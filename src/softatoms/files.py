@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import time
@@ -11,6 +12,31 @@ from pathlib import Path
 
 STALE_AFTER_S = 86_400.0
 """Age after which the unfinished file of a process on another machine is taken for left behind."""
+
+
+def check_writable(path: str | Path | None, *, is_folder: bool = False) -> None:
+    """Raise if a file or folder cannot be made, without making anything.
+
+    Args:
+        path: The file or folder; None for none.
+        is_folder: Whether it is a folder.
+
+    Raises:
+        OSError: Saying why, with the path that is to blame.
+    """
+    if path is None:
+        return
+    place = Path(path)
+    if not is_folder:
+        if place.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        place = place.parent
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(place))
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, "cannot be written to", str(place))
 
 
 @contextmanager
@@ -37,8 +63,11 @@ def replacing(path: str | Path) -> Iterator[Path]:
         with partial.open("rb") as handle:
             os.fsync(handle.fileno())
         partial.replace(target)
-    except BaseException:
+    except BaseException as error:
         partial.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename in (None, str(partial), partial):
+            # Nobody knows the name under which it was written.
+            error.filename = str(target)
         raise
 
 

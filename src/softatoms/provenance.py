@@ -38,6 +38,8 @@ class Provenance:
         device: Where it ran.
         packages: Versions of softatoms, Python and what can change a number.
         created_utc: When the table was written, ISO 8601.
+        code_sha256: Fingerprint of the program and the packages, see :func:`code_digest`; empty in
+            tables that are older than this entry.
     """
 
     campaign: str
@@ -49,6 +51,7 @@ class Provenance:
     device: str
     packages: dict[str, str]
     created_utc: str
+    code_sha256: str = ""
 
     def to_json(self) -> str:
         """As JSON text."""
@@ -85,6 +88,7 @@ def collect(config: CampaignConfig, section: str, model_sha256: str = "") -> Pro
         device=config.compute.device,
         packages=versions(),
         created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
+        code_sha256=code_digest(),
     )
 
 

@@ -184,12 +184,13 @@ def merge_tables(
 
     Raises:
         TableError: If a row is missing, comes twice or was not asked for, or if the tables come
-            from different configurations or potentials.
+            from different configurations, potentials or program code.
     """
     key = SCHEMAS[name].key
     origin: dict[str, Path] = {}
     rows: dict[str, dict[str, Any]] = {}
     models: dict[tuple[str, tuple[str, ...]], Path] = {}
+    codes: dict[str, list[Path]] = {}
     for path in map(Path, paths):
         table = read_table(path, name)
         if table.provenance.config_hash != config_hash:
@@ -202,6 +203,7 @@ def merge_tables(
         if len(models) > 1:
             first, second = models.values()
             raise TableError(f"{second}: comes from another potential than {first}")
+        codes.setdefault(table.provenance.code_sha256, []).append(path)
         for row in table.rows():
             identifier = row[key]
             if identifier in rows:
@@ -210,6 +212,7 @@ def merge_tables(
                     "each must come once"
                 )
             rows[identifier], origin[identifier] = row, path
+    _check_same_code(list(codes.values()))
     missing = [identifier for identifier in expected if identifier not in rows]
     if missing:
         raise TableError(f"{key} missing from the {name} tables: {_listed(missing)}")
@@ -219,6 +222,18 @@ def merge_tables(
         where = origin[foreign[0]]
         raise TableError(f"{where}: {key} that nobody asked for: {_listed(foreign)}")
     return [rows[identifier] for identifier in expected]
+
+
+def _check_same_code(groups: Sequence[Sequence[Path]]) -> None:
+    """Refuse tables of different programs, given those of each; the smaller groups are named."""
+    if len(groups) < 2:
+        return
+    most, *others = sorted(groups, key=len, reverse=True)
+    strange = [str(path) for group in others for path in group]
+    raise TableError(
+        f"made by other program code or other versions of packages than {most[0]}: "
+        f"{_listed(strange)}; remove them and run their jobs again"
+    )
 
 
 def _listed(identifiers: Sequence[str]) -> str:
