@@ -24,7 +24,7 @@ $(VENV)/.installed: pyproject.toml $(CONSTRAINTS)
 	touch $@
 
 run: env
-	$(BIN)/python workflow/run.py $(CONFIG) --cores $(CORES) --resources gpu=$(GPUS)
+	$(BIN)/python workflow/run.py "$(CONFIG)" --cores $(CORES) --resources gpu=$(GPUS)
 
 test: env
 	$(BIN)/python -m pytest -n auto -m "not slurm"

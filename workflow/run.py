@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 
 from softatoms.config import ConfigError, load_config
+from softatoms.files import check_writable
 
 LOCKS = Path(".snakemake/locks")
 HOST = Path(".snakemake/run-host")
@@ -49,9 +50,14 @@ def main() -> None:
         sys.exit("which campaign? python workflow/run.py config/config.yaml [...]")
     campaign, *options = sys.argv[1:]
     try:
-        load_config(campaign)
+        name = load_config(campaign).campaign.name
+        for folder in (Path("results", name), HOST.parent):
+            check_writable(folder, is_folder=True)
     except ConfigError as error:
         sys.stderr.write(f"{error}\n")
+        sys.exit(2)
+    except OSError as error:
+        sys.stderr.write(f"{error.filename}: {error.strerror}\n")
         sys.exit(2)
     remove_stale_lock()
     HOST.parent.mkdir(exist_ok=True)

@@ -115,6 +115,37 @@ def test_make_run_refuses_before_it_writes_anything(clone: Clone, name: str) -> 
     assert after == set(before)
 
 
+@pytest.mark.parametrize("started_by", ["snakemake", "make run"])
+def test_spaces_and_letters_of_any_language_in_paths(clone: Clone, started_by: str) -> None:
+    folder = clone.root / "my campaigns"
+    folder.mkdir()
+    config = edited(clone.root / "config/test/spine.yaml", folder / "Müller's Kupfer.yaml")
+    target = "results/spine/manifest.parquet"
+    if started_by == "snakemake":
+        clone.snakemake("--cores", "1", target, "--configfile", config)
+    else:
+        process = clone._start([*clone.run_command(config.relative_to(clone.root)), target])
+        clone._finish(process, ok=True)
+    assert (clone.root / target).is_file()
+
+
+def test_every_path_of_a_command_is_quoted() -> None:
+    commands = re.findall(r"^    shell:\n((?:        .*\n)+)", _rule_files(), re.MULTILINE)
+    assert len(commands) >= 7
+    for command in commands:
+        named = re.findall(r"\{(?!wildcards\.shard\})[^}]*\}", command)
+        assert named, command
+        assert all(name.endswith(":q}") for name in named), command
+    assert '"$(CONFIG)"' in (REPOSITORY / "Makefile").read_text()
+
+
+def test_results_that_cannot_be_written_are_found_at_once(clone: Clone) -> None:
+    (clone.root / "results").write_text("no folder")
+    output = clone.make_run(Path("config/test/spine.yaml"), ok=False)
+    assert output == "results: Not a directory\n"
+    assert not (clone.root / ".snakemake").exists()
+
+
 def test_values_on_the_command_line_are_refused(clone: Clone) -> None:
     output = clone.snakemake("--dry-run", "--config", "seed=3", ok=False)
     assert "--config is not supported" in output

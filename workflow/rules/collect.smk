@@ -19,8 +19,8 @@ rule collect_composition:
         mem_mb=attempts(2000),
         runtime=attempts(20),
     shell:
-        "softatoms collect --config {input.config} --manifest {input.manifest}"
-        " --table composition --tables {input.tables} --out {output.table} > {log} 2>&1"
+        "softatoms collect --config {input.config:q} --manifest {input.manifest:q}"
+        " --table composition --tables {input.tables:q} --out {output.table:q} > {log:q} 2>&1"
 
 
 rule collect_runs:
@@ -41,8 +41,8 @@ rule collect_runs:
         mem_mb=attempts(2000),
         runtime=attempts(20),
     shell:
-        "softatoms collect --config {input.config} --manifest {input.manifest}"
-        " --table runs --tables {input.tables} --out {output.table} > {log} 2>&1"
+        "softatoms collect --config {input.config:q} --manifest {input.manifest:q}"
+        " --table runs --tables {input.tables:q} --out {output.table:q} > {log:q} 2>&1"
 
 
 rule rank:
@@ -64,5 +64,5 @@ rule rank:
     params:
         digest=campaign.section_digest("screening"),
     shell:
-        "softatoms rank --config {input.config} --table {input.composition}"
-        " --out {output.ranking} > {log} 2>&1"
+        "softatoms rank --config {input.config:q} --table {input.composition:q}"
+        " --out {output.ranking:q} > {log:q} 2>&1"

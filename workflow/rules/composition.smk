@@ -19,7 +19,7 @@ rule manifest:
     params:
         digest=campaign.section_digest("composition"),
     shell:
-        "softatoms manifest --config {input.config} --out {output.manifest} > {log} 2>&1"
+        "softatoms manifest --config {input.config:q} --out {output.manifest:q} > {log:q} 2>&1"
 
 
 rule scan:
@@ -45,6 +45,6 @@ rule scan:
         # Outside the declared outputs, which Snakemake removes before it repeats a job.
         checkpoint=lambda wildcards: results("checkpoints", "composition", wildcards.shard),
     shell:
-        "softatoms scan --config {input.config} --manifest {input.manifest}"
-        " --shard {wildcards.shard} --checkpoint {params.checkpoint}"
-        " --runs-out {output.runs} --out {output.table} > {log} 2>&1"
+        "softatoms scan --config {input.config:q} --manifest {input.manifest:q}"
+        " --shard {wildcards.shard} --checkpoint {params.checkpoint:q}"
+        " --runs-out {output.runs:q} --out {output.table:q} > {log:q} 2>&1"

@@ -31,8 +31,8 @@ rule figures:
         tables=lambda wildcards, input: folder(input.tables),
         out=lambda wildcards, output: folder(output),
     shell:
-        "softatoms figures --config {input.config} --tables {params.tables}"
-        " --out {params.out} > {log} 2>&1"
+        "softatoms figures --config {input.config:q} --tables {params.tables:q}"
+        " --out {params.out:q} > {log:q} 2>&1"
 
 
 rule report:
@@ -62,5 +62,5 @@ rule report:
         tables=lambda wildcards, input: folder(input.tables),
         figures=lambda wildcards, output: os.path.join(folder(output), "figures"),
     shell:
-        "softatoms report --config {input.config} --tables {params.tables}"
-        " --figures {params.figures} --out {output.page} > {log} 2>&1"
+        "softatoms report --config {input.config:q} --tables {params.tables:q}"
+        " --figures {params.figures:q} --out {output.page:q} > {log:q} 2>&1"
