@@ -14,7 +14,7 @@ from campaigns import Results, prepare
 from softatoms.config import load_config
 from softatoms.config.figures import FigureName
 from softatoms.errors import SoftatomsError
-from softatoms.figures.data import Binary, CampaignTables, binaries
+from softatoms.figures.data import Binary, CampaignTables, binaries, composition_label
 from softatoms.figures.free_energy import tangents, with_ideal_entropy
 from softatoms.figures.pair_map import extremes, round_numbers
 from softatoms.figures.ranking import axis_label
@@ -202,6 +202,13 @@ def test_ranking_shows_the_first_ranks(small_campaign):
     widths = [bar.get_width() for bar in bars.patches]
     np.testing.assert_allclose(widths, 1e3 * ranking.mixing_free_energy_ev_per_atom[: len(widths)])
     assert sum(len(line.get_xdata()) for line in cloud.get_lines()) == len(ranking)
+
+
+def test_ordered_compositions_are_named_by_their_occupation():
+    row = {"formula": "Au0.25Cu0.75", "occupation": "site:Au=0.25,Cu=0.75"}
+    assert composition_label(row) == "Au0.25Cu0.75"
+    row["occupation"] = "corner:Au=1;face:Cu=1"
+    assert composition_label(row) == "corner:Au=1;face:Cu=1"
 
 
 def test_round_numbers():

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -111,6 +112,13 @@ class Binary(NamedTuple):
             np.array([standard_error(group) for group in groups]),
             tuple(text for _, text in keys),
         )
+
+
+def composition_label(row: Mapping[str, Any]) -> str:
+    """Formula of a row of a table, or its occupation where there are several sublattices."""
+    occupation: str = row["occupation"]
+    formula: str = row["formula"]
+    return occupation if ";" in occupation else formula
 
 
 def standard_error(values: NDArray[np.float64]) -> float:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from .data import CampaignTables, require
+from .data import CampaignTables, composition_label, require
 
 if TYPE_CHECKING:
     from ..config import CampaignConfig
@@ -37,16 +37,14 @@ def draw(config: CampaignConfig, data: CampaignTables) -> Figure:
     figure = Figure(figsize=(9.2, 4.6), layout="constrained")
     bars, cloud = figure.subplots(1, 2, gridspec_kw={"width_ratios": [1.0, 1.25]})
     count = min(_SHOWN, table.data.num_rows)
-    names = [
-        f"{f}  ({p})" for f, p in zip(table.text("formula"), table.text("prototype"), strict=True)
-    ]
+    names = [f"{composition_label(row)}  ({row['prototype']})" for row in table.rows()[:count]]
     bars.barh(
         range(count),
         scale * table.real(by)[:count],
         color=[_COLOURS[n] for n in sizes[:count]],
         height=0.7,
     )
-    bars.set_yticks(range(count), names[:count], fontsize=7)
+    bars.set_yticks(range(count), names, fontsize=7)
     bars.invert_yaxis()
     bars.set_xlabel(label)
     bars.set_title(f"first {count} of {table.data.num_rows}")

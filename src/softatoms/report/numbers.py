@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ..figures.data import Binary, CampaignTables, Series, binaries
+from ..figures.data import Binary, CampaignTables, Series, binaries, composition_label
 
 if TYPE_CHECKING:
     from ..config import CampaignConfig
@@ -112,7 +112,7 @@ def _of_screening(data: CampaignTables) -> list[KeyNumber]:
         found.append(
             KeyNumber(
                 "screening",
-                f"first rank: {first['formula']} ({first['prototype']})",
+                f"first rank: {composition_label(first)} ({first['prototype']})",
                 _signed(1e3 * first["mixing_free_energy_ev_per_atom"], "meV/atom"),
                 f"free energy of mixing at {first['temperature_k']:g} K, energy of formation "
                 + _signed(1e3 * first["formation_ev_per_atom"], "meV/atom"),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from ..errors import SoftatomsError
-from ..figures.data import CampaignTables
+from ..figures.data import CampaignTables, composition_label
 from ..files import write_text
 from .numbers import key_numbers
 
@@ -131,7 +131,7 @@ def _ranking(config: CampaignConfig, data: CampaignTables) -> str:
         "bulk_modulus_gpa": ("bulk modulus (GPa)", 1.0, 1),
     }
     rows = [
-        [str(row["rank"]), row["formula"], row["prototype"]]
+        [str(row["rank"]), composition_label(row), row["prototype"]]
         + [
             "" if row[name] is None else f"{scale * row[name]:.{digits}f}"
             for name, (_, scale, digits) in columns.items()
