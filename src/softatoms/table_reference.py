@@ -47,7 +47,7 @@ Whenever a table is written, and again whenever a command reads one:
 
 A file appears whole or not at all: it is written under another name and renamed. Joining the
 tables of jobs fails with the identifiers named if a row is missing, comes twice or was not asked
-for, or if parts come from different configurations or potentials.
+for, or if parts come from different configurations, potentials or program code.
 
 A composition that cannot be computed is a row all the same: `status` is `unconverged` or `failed`,
 `error` says why, and its results are missing. Figures leave such rows out and say how many.

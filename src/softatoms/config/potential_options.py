@@ -28,7 +28,9 @@ GUPTA_ELEMENTS = ("Ni", "Cu", "Pd", "Ag", "Pt", "Au", "Al", "Pb")
 class _Options(Section):
     """What all potentials take."""
 
-    isolated_energies: dict[str, FiniteFloat] | None = None
+    isolated_energies: dict[str, FiniteFloat] | None = Field(
+        None, description="Energy of an isolated atom of each element in eV; 0 if not given."
+    )
 
     def species(self) -> tuple[str, ...]:
         """Elements that the potential covers; none if it treats all alike."""
@@ -50,7 +52,7 @@ class _Options(Section):
 class _OfElements(_Options):
     """Options of a potential that names its elements."""
 
-    elements: list[str] = Field(min_length=1)
+    elements: list[str] = Field(min_length=1, description="Elements it shall cover.")
 
     def species(self) -> tuple[str, ...]:
         """See :meth:`_Options.species`."""
@@ -68,17 +70,19 @@ class _OfElements(_Options):
 class GuptaPair(Section):
     """Parameters of a pair of elements."""
 
-    a: PositiveFloat
-    xi: PositiveFloat
-    p: PositiveFloat
-    q: PositiveFloat
-    r0: PositiveFloat
+    a: PositiveFloat = Field(description="Strength of the repulsion in eV.")
+    xi: PositiveFloat = Field(description="Hopping integral in eV.")
+    p: PositiveFloat = Field(description="Decay of the repulsion.")
+    q: PositiveFloat = Field(description="Decay of the hopping.")
+    r0: PositiveFloat = Field(description="Reference distance in Å.")
 
 
 class GuptaOptions(_OfElements):
-    """Options of ``gupta``."""
+    """Options of the potential gupta, for Ni, Cu, Pd, Ag, Pt, Au, Al and Pb."""
 
-    pairs: dict[str, GuptaPair] | None = None
+    pairs: dict[str, GuptaPair] | None = Field(
+        None, description="Unlike pairs, such as Cu-Au, that shall not be mixed."
+    )
 
     def problems(self, key: Key) -> list[Problem]:
         """See :meth:`_Options.problems`."""
@@ -95,18 +99,24 @@ class GuptaOptions(_OfElements):
 class LennardJonesPair(Section):
     """Parameters of a pair of elements."""
 
-    epsilon: PositiveFloat
-    sigma: PositiveFloat
+    epsilon: PositiveFloat = Field(description="Well depth in eV.")
+    sigma: PositiveFloat = Field(description="Zero crossing in Å.")
 
 
 class LennardJonesOptions(_Options):
-    """Options of ``lj``."""
+    """Options of the potential lj."""
 
-    epsilon: Any
-    sigma: Any
-    cutoff: PositiveFloat | None = None
-    onset: PositiveFloat | None = None
-    pairs: dict[str, LennardJonesPair] | None = None
+    epsilon: Any = Field(description="Well depth in eV.")
+    sigma: Any = Field(description="Zero crossing in Å.")
+    cutoff: PositiveFloat | None = Field(
+        None, description="Radius in Å; 3 × the largest sigma if empty."
+    )
+    onset: PositiveFloat | None = Field(
+        None, description="Where the switch starts, in Å; 0.66 × cutoff if empty."
+    )
+    pairs: dict[str, LennardJonesPair] | None = Field(
+        None, description="Unlike pairs, such as Cu-Au, that shall not be mixed."
+    )
 
     def species(self) -> tuple[str, ...]:
         """See :meth:`_Options.species`."""
@@ -131,12 +141,14 @@ class LennardJonesOptions(_Options):
 
 
 class HarmonicOptions(_Options):
-    """Options of ``harmonic``."""
+    """Options of the potential harmonic."""
 
-    lattice: Literal["sc", "fcc", "bcc"]
-    a: PositiveFloat
-    stiffness: Any
-    pairs: dict[str, PositiveFloat] | None = None
+    lattice: Literal["sc", "fcc", "bcc"] = Field(description="Lattice of the springs.")
+    a: PositiveFloat = Field(description="Lattice constant in Å.")
+    stiffness: Any = Field(description="Spring constant in eV/Å².")
+    pairs: dict[str, PositiveFloat] | None = Field(
+        None, description="Unlike pairs, such as Cu-Au, that shall not be mixed."
+    )
 
     def species(self) -> tuple[str, ...]:
         """See :meth:`_Options.species`."""
@@ -152,14 +164,16 @@ class HarmonicOptions(_Options):
 
 
 class NetworkOptions(_OfElements):
-    """Options of ``schnet`` and ``painn``."""
+    """Options of the potentials schnet and painn."""
 
-    cutoff: PositiveFloat = 5.0
-    n_features: int = Field(32, ge=1, le=8192)
-    n_layers: int = Field(3, ge=1, le=64)
-    n_radial: int = Field(8, ge=1, le=1024)
-    typical_neighbours: PositiveFloat = 30.0
-    seed: int = Field(0, ge=0, lt=2**63)
+    cutoff: PositiveFloat = Field(5.0, description="Radius in Å.")
+    n_features: int = Field(32, ge=1, le=8192, description="Number of features per node.")
+    n_layers: int = Field(3, ge=1, le=64, description="Number of message-passing layers.")
+    n_radial: int = Field(8, ge=1, le=1024, description="Number of radial functions.")
+    typical_neighbours: PositiveFloat = Field(
+        30.0, description="Number of neighbours for which messages are scaled to order 1."
+    )
+    seed: int = Field(0, ge=0, lt=2**63, description="Seed of the initial parameters.")
 
 
 OPTIONS: dict[str, type[_Options]] = {

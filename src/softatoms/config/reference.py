@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from .potential_options import OPTIONS
 from .root import CampaignConfig
 
 _INTRODUCTION = """\
@@ -41,6 +42,11 @@ def markdown_reference() -> str:
     definitions = schema["$defs"]
     lines = [_INTRODUCTION]
     waiting = [("", schema)]
+    for model in dict.fromkeys(OPTIONS.values()):
+        options = model.model_json_schema()
+        definitions.update(options.get("$defs", {}))
+        names = ", ".join(name for name, own in OPTIONS.items() if own is model)
+        waiting.append((f"potential.options ({names})", options))
     while waiting:
         path, section = waiting.pop(0)
         lines.append(f"## {f'`{path}`' if path else 'Sections'}\n")
@@ -62,6 +68,8 @@ def markdown_reference() -> str:
 
 def _kind(field: dict[str, Any], definitions: dict[str, Any]) -> tuple[str, str, str]:
     """Type of a field in words, the section it refers to, and how that is reached."""
+    if "type" not in field and not {"anyOf", "$ref"} & set(field):
+        return "number, or mapping of element to number", "", ""
     if "anyOf" in field:
         choices = [choice for choice in field["anyOf"] if choice.get("type") != "null"]
         return _kind(choices[0], definitions)
