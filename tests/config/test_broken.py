@@ -234,6 +234,15 @@ BROKEN = {
         "composition.scans",
         "1000000000021 compositions are more than 10000000",
     ),
+    "a grid finer than any number that can be shown": (
+        (*LISTED[:-1],),
+        {
+            "elements": ["Cu", "Au", "Ag", "Ni", "Pd", "Pt"],
+            "divisions": 10**31,
+        },
+        "composition.scans",
+        "over 10^18 compositions are more than 10000000",
+    ),
     "far too large a supercell": (
         ("composition", "sqs"),
         {"supercell": [10, 10, 11]},
@@ -377,6 +386,7 @@ def test_a_bulk_modulus_that_no_method_gives(where, tmp_path, capsys):
         ('a: !!float "x"\n', "cannot be read as float (line 1)"),
         ('a: !!bool "x"\n', "cannot be read as bool (line 1)"),
         (f"campaign:\n  seed: {'9' * 5000}\n", "cannot be read as int (line 2)"),
+        (f"campaign:\n  seed: {'9' * 400}\n", "cannot be read as int (line 2)"),
         ('a: !!timestamp "x"\n', "could not determine a constructor"),
         (NESTED_ALIASES, "aliases repeat more than 10000 values"),
     ],

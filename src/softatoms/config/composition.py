@@ -246,6 +246,7 @@ class Composition(Section):
         for index, scan in enumerate(self.scans):
             found += scan.problems((*key, "scans", index), self.sqs)
         if not found and self.count() > MOST_TASKS:
-            message = f"{self.count()} compositions are more than {MOST_TASKS}: use coarser grids"
+            count = str(self.count()) if self.count() < 10**18 else "over 10^18"
+            message = f"{count} compositions are more than {MOST_TASKS}: use coarser grids"
             found.append(Problem((*key, "scans"), message))
         return found

@@ -21,6 +21,9 @@ DEEPEST = 50
 MOST_REPEATED = 10_000
 """Most values that aliases may repeat: aliases of aliases grow without end."""
 
+MOST_DIGITS = 32
+"""Most digits of a whole number; longer ones fit no option and no message."""
+
 _PLAIN = ("null", "str", "seq", "map")
 """Types of values that can be read from any text."""
 
@@ -44,6 +47,8 @@ for _tag, _pattern, _first in (
 
 
 def _whole_number(_: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
+    if len(node.value) > MOST_DIGITS:
+        raise ValueError
     return int(node.value)
 
 
