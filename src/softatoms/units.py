@@ -7,8 +7,6 @@ energy computed here and one computed by ASE from the same atoms agree to the la
 
 from __future__ import annotations
 
-import math
-
 import ase.units
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +22,6 @@ EV_PER_AMU_ANG2_FS2: float = FS_PER_ASE_TIME**2
 
 BOLTZMANN_EV_PER_K: float = float(ase.units.kB)
 
-HBAR_EV_FS: float = float(ase.units._hbar / ase.units._e * 1e15)
-
 GPA_PER_EV_ANG3: float = 1.0 / float(ase.units.GPa)
 """Pressure of 1 eV/Å³ in GPa (about 160.2)."""
 
@@ -38,16 +34,3 @@ def velocity_from_ase(velocity: NDArray[np.float64]) -> NDArray[np.float64]:
 def velocity_to_ase(velocity: NDArray[np.float64]) -> NDArray[np.float64]:
     """Convert a velocity from Å/fs to ASE's unit."""
     return velocity * FS_PER_ASE_TIME
-
-
-def angular_frequency_per_fs(stiffness: float, mass: float) -> float:
-    """Angular frequency of a harmonic oscillator.
-
-    Args:
-        stiffness: Spring constant in eV/Å².
-        mass: Mass in amu.
-
-    Returns:
-        √(k/m) in rad/fs.
-    """
-    return math.sqrt(stiffness / (mass * EV_PER_AMU_ANG2_FS2))

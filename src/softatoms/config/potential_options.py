@@ -5,6 +5,7 @@ The checks repeat those of the potentials, so that a mistake is found before any
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError
@@ -32,9 +33,9 @@ class _Options(Section):
         None, description="Energy of an isolated atom of each element in eV; 0 if not given."
     )
 
+    @abstractmethod
     def species(self) -> tuple[str, ...]:
         """Elements that the potential covers; none if it treats all alike."""
-        raise NotImplementedError
 
     def problems(self, key: Key) -> list[Problem]:
         """What is wrong beyond types."""
