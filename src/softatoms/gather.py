@@ -11,6 +11,8 @@ things therefore need to be right only here:
 Edges are stored in rows: every receiver has the same number of slots, one per incoming edge, and
 slots that are left over carry the factor 0. Summing weighted messages is then a batched matrix
 product, which is several times faster than scattering them, and the factors come for free.
+Where numbers of edges differ much and messages are dear, edges stand in a list instead, without
+empty slots.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ class Tap:
 
 @dataclass(frozen=True)
 class Edges:
-    """Directed edges from senders to receivers, in rows of ``width`` slots per receiver.
+    """Directed edges from senders to receivers, in rows of ``width`` slots or in a list.
 
     The senders and receivers are the nodes of a graph, or entities built from them (bonds, say);
     each entity has a reference point, and ``vectors`` run from that of the receiver to that of the
@@ -52,8 +54,10 @@ class Edges:
         vectors: Sender minus receiver in Å, shape (n_edges, 3).
         factors: Edge factor of each message, shape (n_edges,).
         receiver_system: System of each receiver, shape (n_receivers,), int64.
-        width: Number of slots per receiver; n_edges = n_receivers × width.
+        width: Number of slots per receiver; n_edges = n_receivers × width. Unused in a list.
         tap: Where to record gathered values, or None when nobody listens.
+        receivers: Index of the receiver of each edge, shape (n_edges,), int64, for edges in a list
+            in any order; None for edges in rows.
     """
 
     senders: Tensor
@@ -62,6 +66,7 @@ class Edges:
     receiver_system: Tensor
     width: int
     tap: Tap | None = None
+    receivers: Tensor | None = None
 
     @property
     def n_receivers(self) -> int:
@@ -75,10 +80,19 @@ class Edges:
 
     def to_edges(self, of_receiver: Tensor) -> Tensor:
         """Repeat what belongs to each receiver for each of its edges, shape (n_edges, ...)."""
+        if self.receivers is not None:
+            return of_receiver.index_select(0, self.receivers)
         return of_receiver.repeat_interleave(self.width, dim=0)
 
+    def sums(self, of_edges: Tensor) -> Tensor:
+        """Add up at each receiver what belongs to its edges, shape (n_receivers, ...)."""
+        if self.receivers is None:
+            return self.rows(of_edges).sum(1)
+        sums = of_edges.new_zeros((self.n_receivers, *of_edges.shape[1:]))
+        return sums.index_add(0, self.receivers, of_edges)
+
     def rows(self, of_edges: Tensor) -> Tensor:
-        """View what belongs to edges as one row per receiver, shape (n_receivers, width, ...)."""
+        """View what belongs to edges in rows so, shape (n_receivers, width, ...)."""
         return of_edges.reshape(self.n_receivers, self.width, *of_edges.shape[1:])
 
 
@@ -122,8 +136,10 @@ def gather(
             edge = [_without_rate(values) for values in edge]
             along = None if along is None else _without_rate(along)
     messages = message(*picked, *edge)
-    if along is None and messages.dim() == 1:
-        return edges.rows(edges.factors * messages).sum(1)
+    if along is None and (messages.dim() == 1 or edges.receivers is not None):
+        return edges.sums(_scaled(edges.factors, messages))
+    if edges.receivers is not None:
+        return edges.sums(_scaled(edges.factors, _scaled(along, messages.unsqueeze(1))))
     shape = messages.shape[1:]
     weights = edges.factors.unsqueeze(1) if along is None else edges.factors.unsqueeze(1) * along
     columns = edges.rows(messages.flatten(1) if len(shape) else messages.unsqueeze(1))
@@ -131,6 +147,11 @@ def gather(
     if along is None:
         return received.reshape(edges.n_receivers, *shape)
     return received.reshape(edges.n_receivers, along.shape[1], *shape)
+
+
+def _scaled(factors: Tensor, values: Tensor) -> Tensor:
+    """Factors times values, whose further axes are spread over."""
+    return factors.reshape(*factors.shape, *(1,) * (values.dim() - factors.dim())) * values
 
 
 def _without_rate(values: Tensor) -> Tensor:

@@ -53,17 +53,51 @@ class Graph:
     Attributes:
         numbers: Atomic number of each node, shape (n_nodes,), int64.
         edges: Edges between nodes.
+        sites: Site of each node, shape (n_nodes,), int64. Candidates of one site share it.
+        weights: Weight of each node, shape (n_nodes,), float64. A potential gives energies of
+            whole nodes and has no use for them, except in a switch that belongs to a system.
+        held: Slots of ``edges`` that hold an edge, shape (n_held,), int64.
+        images: Lattice translation from the receiver's cell to the sender's of each held edge,
+            shape (n_held, 3), int64.
     """
 
     numbers: Tensor
     edges: Edges
+    sites: Tensor
+    weights: Tensor
+    held: Tensor
+    images: Tensor
 
     @staticmethod
     def of_isolated_atoms(numbers: Tensor, like: Tensor) -> Graph:
         """One node per atomic number and no edge, in the type and on the device of ``like``."""
-        none = torch.zeros(0, dtype=torch.int64, device=like.device)
+        none = numbers.new_zeros(0)
         empty = like.new_zeros((0, 3))
-        return Graph(numbers, Edges(none, empty, like.new_zeros(0), torch.zeros_like(numbers), 0))
+        edges = Edges(none, empty, like.new_zeros(0), torch.zeros_like(numbers), 0)
+        return Graph(
+            numbers=numbers,
+            edges=edges,
+            sites=torch.arange(len(numbers), device=like.device),
+            weights=torch.ones_like(numbers, dtype=torch.float64),
+            held=none,
+            images=numbers.new_zeros((0, 3)),
+        )
+
+    def listed_edges(self) -> Edges:
+        """The edges one after the other, without empty slots.
+
+        For potentials whose messages cost more than bringing them to their receivers.
+        """
+        edges = self.edges
+        return Edges(
+            senders=edges.senders.index_select(0, self.held),
+            vectors=edges.vectors.index_select(0, self.held),
+            factors=edges.factors.index_select(0, self.held),
+            receiver_system=edges.receiver_system,
+            width=0,
+            tap=edges.tap,
+            receivers=self.held // max(edges.width, 1),
+        )
 
 
 @dataclass(frozen=True)
@@ -78,12 +112,16 @@ class Geometry:
         vectors: Sender minus receiver in Å, shape (n_sites × width, 3); a leaf to differentiate by.
         filled: Whether a slot holds a pair, shape (n_sites × width,), bool.
         width: Number of slots per site.
+        slots: Slot of each pair, shape (n_pairs,), int64.
+        images: Lattice translation of each pair, shape (n_pairs, 3), int64.
     """
 
     senders: Tensor
     vectors: Tensor
     filled: Tensor
     width: int
+    slots: Tensor
+    images: Tensor
 
     def with_vectors(self, vectors: Tensor) -> Geometry:
         """The same pairs with other vectors."""
@@ -198,13 +236,13 @@ class Batch:
         """
         receivers = self._flat([p.receivers for p in pairs])
         senders = self._flat([p.senders for p in pairs])
-        shifts = torch.from_numpy(np.concatenate([p.shifts for p in pairs])).to(self.device)
+        images = torch.from_numpy(np.concatenate([p.shifts for p in pairs])).to(self.device)
         counts = [len(p.senders) for p in pairs]
         # One small product per system is much faster than one with a cell for every pair.
         translations = torch.cat(
             [
                 steps @ cell
-                for steps, cell in zip(shifts.to(torch.float64).split(counts), cells, strict=True)
+                for steps, cell in zip(images.to(torch.float64).split(counts), cells, strict=True)
             ]
         )
         vectors = (
@@ -214,6 +252,7 @@ class Batch:
         if len(near) < len(vectors):
             vectors = vectors.index_select(0, near)
             receivers, senders = receivers.index_select(0, near), senders.index_select(0, near)
+            images = images.index_select(0, near)
         rows = Rows.of(receivers, self.n_sites, is_sorted=True)
         beyond = vectors.new_tensor([2.0 * cutoff, 0.0, 0.0])
         return Geometry(
@@ -221,6 +260,8 @@ class Batch:
             vectors=rows.fill(vectors, self.n_sites, beyond).to(dtype),
             filled=rows.fill(torch.ones_like(senders, dtype=torch.bool), self.n_sites, False),
             width=rows.width,
+            slots=rows.slots,
+            images=images.to(torch.int64),
         )
 
     def sum_by_system(self, values: Tensor, systems: Tensor) -> Tensor:
@@ -263,8 +304,15 @@ class Batch:
                 geometry.width,
                 tap,
             )
-            return Graph(self.numbers, edges)
-        slots = geometry.filled.nonzero().squeeze(1)
+            return Graph(
+                numbers=self.numbers,
+                edges=edges,
+                sites=self.node_site,
+                weights=weights,
+                held=geometry.slots,
+                images=geometry.images,
+            )
+        slots, images = geometry.slots, geometry.images
         receiving_site, sending_site = slots // geometry.width, geometry.senders[slots]
         receivers, senders = receiving_site, sending_site
         if not self.one_node_per_site:
@@ -272,10 +320,11 @@ class Batch:
             pair = torch.repeat_interleave(per_pair)
             position = torch.arange(len(pair), device=self.device)
             position = position - (per_pair.cumsum(0) - per_pair)[pair]
-            slots, receiving_site, sending_site = (
+            slots, receiving_site, sending_site, images = (
                 slots[pair],
                 receiving_site[pair],
                 sending_site[pair],
+                images[pair],
             )
             width = self.candidate_counts[sending_site]
             first_node = self.candidate_counts.cumsum(0) - self.candidate_counts
@@ -288,8 +337,8 @@ class Batch:
             factors = torch.where(inside, torch.ones_like(factors), factors)
             seen = ~inside | (self.numbers[receivers] == self.numbers[senders])
             kept = seen.nonzero().squeeze(1)
-            receivers, senders, slots, factors = (
-                part.index_select(0, kept) for part in (receivers, senders, slots, factors)
+            receivers, senders, slots, factors, images = (
+                part.index_select(0, kept) for part in (receivers, senders, slots, factors, images)
             )
         rows = Rows.of(receivers, n_nodes, is_sorted=self.one_node_per_site)
         # A slot left over repeats the first pair: its factor of 0 silences it.
@@ -301,4 +350,11 @@ class Batch:
             width=rows.width,
             tap=tap,
         )
-        return Graph(self.numbers, edges)
+        return Graph(
+            numbers=self.numbers,
+            edges=edges,
+            sites=self.node_site,
+            weights=weights,
+            held=rows.slots,
+            images=images,
+        )

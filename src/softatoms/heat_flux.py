@@ -107,7 +107,7 @@ def direct_flux(batch: Batch, geometry: Geometry, gradient: Tensor, velocities: 
         Flux of each system in eV Å/fs, shape (n_systems, 3).
     """
     power = (gradient * velocities.index_select(0, geometry.senders)).sum(1, keepdim=True)
-    return -_sum_by_receiver(geometry.vectors.detach() * power, batch, batch.site_system)
+    return -_sum_by_site(geometry.vectors.detach() * power, batch, geometry)
 
 
 def gathered_flux(batch: Batch, gathered: Sequence[Gathered], adjoints: Sequence[Tensor]) -> Tensor:
@@ -125,9 +125,8 @@ def gathered_flux(batch: Batch, gathered: Sequence[Gathered], adjoints: Sequence
     for record, adjoint in zip(gathered, adjoints, strict=True):
         if record.rates is not None:
             power = _per_edge(adjoint * record.rates).unsqueeze(1)
-            flux -= _sum_by_receiver(
-                record.edges.vectors.detach() * power, batch, record.edges.receiver_system
-            )
+            moments = (record.edges.vectors.detach() * power).to(torch.float64)
+            flux -= batch.sum_by_system(record.edges.sums(moments), record.edges.receiver_system)
     return flux
 
 
@@ -160,7 +159,7 @@ def gathered_flux_by_reverse_mode(
             )
         else:
             slope = torch.zeros_like(geometry.vectors)
-        components.append(-_sum_by_receiver((slope * rates).sum(1), batch, batch.site_system))
+        components.append(-_sum_by_site((slope * rates).sum(1), batch, geometry))
     return torch.stack(components, dim=1)
 
 
@@ -189,9 +188,7 @@ def _per_edge(values: Tensor) -> Tensor:
     return values.unsqueeze(-1).flatten(1).sum(1)
 
 
-def _sum_by_receiver(values: Tensor, batch: Batch, receiver_system: Tensor) -> Tensor:
-    """Sum what belongs to edges, in rows by receiver, over each system."""
-    n_receivers = len(receiver_system)
-    width = len(values) // n_receivers if n_receivers else 0
-    rows = values.to(torch.float64).reshape(n_receivers, width, *values.shape[1:])
-    return batch.sum_by_system(rows.sum(1), receiver_system)
+def _sum_by_site(values: Tensor, batch: Batch, geometry: Geometry) -> Tensor:
+    """Sum what belongs to pairs of sites, in rows by receiver, over each system."""
+    rows = values.to(torch.float64).reshape(batch.n_sites, geometry.width, *values.shape[1:])
+    return batch.sum_by_system(rows.sum(1), batch.site_system)
