@@ -18,6 +18,8 @@ _HOME = {
     "evaluate": "evaluation",
     "evaluate_batch": "evaluation",
     "SoftCalculator": "calculator",
+    "Relaxation": "relax",
+    "relax_batch": "relax",
     "load_potential": "potentials.registry",
     "save_potential": "potentials.registry",
     "SoftatomsError": "errors",
@@ -31,6 +33,7 @@ __all__ = [
     "Evaluation",
     "OptionError",
     "Potential",
+    "Relaxation",
     "SoftAtoms",
     "SoftCalculator",
     "SoftatomsError",
@@ -39,6 +42,7 @@ __all__ = [
     "evaluate",
     "evaluate_batch",
     "load_potential",
+    "relax_batch",
     "save_potential",
 ]
 
@@ -49,6 +53,7 @@ if TYPE_CHECKING:
     from .evaluation import evaluate, evaluate_batch
     from .potentials.base import Potential
     from .potentials.registry import load_potential, save_potential
+    from .relax import Relaxation, relax_batch
     from .structure import SoftAtoms
 
 
