@@ -46,6 +46,8 @@ class Coordinates:
         self.counts = np.array([len(soft) for soft in systems], dtype=np.int64)
         most = int(self.counts.max()) if len(systems) else 0
         self._strains = strains
+        strained = np.abs(strains).sum(axis=(0, 1)) > 0.0
+        self._strained = strained[:, None] & strained
         self._start = np.zeros((len(systems), most, 3))
         self._cells = np.array([soft.cell for soft in systems]).reshape(-1, 3, 3)
         self._mobile = np.zeros((len(systems), most, 1), dtype=bool)
@@ -74,7 +76,9 @@ class Coordinates:
         sites = self._start + self._displacements(x)
         cells = self._cells
         if len(self._strains):
-            deformations = _exponentials(self.log_strains(x))
+            # Along axes without strain nothing changes, not even by a rounding error.
+            exponentials = _exponentials(self.log_strains(x))
+            deformations = np.where(self._strained, exponentials, np.eye(3))
             sites, cells = sites @ deformations, cells @ deformations
         return [row[:count] for row, count in zip(sites, self.counts, strict=True)], cells
 
@@ -126,7 +130,7 @@ class Coordinates:
 
 
 def _exponentials(matrices: Floats) -> Floats:
-    # Unlike a sum over eigenvectors this keeps exact zeros, so that what is masked stays as it is.
+    # Unlike a sum over eigenvectors this keeps exact zeros off the diagonal.
     return torch.linalg.matrix_exp(torch.from_numpy(matrices)).numpy()
 
 

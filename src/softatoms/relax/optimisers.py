@@ -232,12 +232,12 @@ class Fire:
         # Back where it was, a structure starts from rest and in smaller steps.
         self._velocities[~finite] = 0.0
         self._time_step[~finite] *= self.slow_down
-        self._failures = np.where(finite, 0, self._failures + 1)
+        self._failures += ~finite
         return finite
 
     @property
     def stuck(self) -> Bools:
-        """Where there was no energy again and again, however short the step."""
+        """Where there was no energy again and again."""
         return self._failures >= self.most_failures
 
     def keep(self, rows: Bools) -> None:

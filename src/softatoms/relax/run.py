@@ -160,7 +160,7 @@ class Run:
         for row in _rows(stuck):
             point = surface.points[row]
             if isinstance(point, str):
-                self._finish(row, "failed", f"{point}, however short the step")
+                self._finish(row, "failed", f"{point} wherever a step leads")
             else:
                 error = f"{self._left(row)}, but no step lowers the energy any further"
                 self._finish(row, "unconverged", error)
