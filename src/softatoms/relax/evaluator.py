@@ -7,19 +7,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from ..batch_evaluator import BatchEvaluator
 from ..errors import SoftatomsError, StructureError
 from ..graph import Batch
 from ..neighbours import Pairs, SkinnedList
+from .segments import Floats
 
 if TYPE_CHECKING:
     from ..potentials.base import Potential
     from ..structure import SoftAtoms
     from .options import Settings
-
-Floats = NDArray[np.float64]
 
 SKIN = 0.5
 """Margin of the neighbour lists in Å."""

@@ -7,21 +7,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import StructureError
 from .coordinates import Coordinates
 from .evaluator import Evaluator, Point
 from .optimisers import Fire, Lbfgs, Optimiser
 from .results import Progress, Relaxation, Status
+from .segments import Bools, Floats
 
 if TYPE_CHECKING:
     from ..potentials.base import Potential
     from ..structure import SoftAtoms
     from .options import Settings
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 LARGEST_STRAIN = 1.0
 """Largest change of a cell, as logarithm of a ratio of lengths, before it counts as unbound."""
@@ -62,7 +59,7 @@ class _Surface:
         points: What came out for each; a text where something went wrong.
         enthalpies: In eV, shape (n,); inf where something went wrong.
         noise: Rounding error of the enthalpies in eV, shape (n,).
-        gradients: Derivatives by the variables, shape (n, n_variables).
+        gradients: Derivatives by the variables, shape (n_variables,).
         fmax: Largest force on a mobile site in eV/Å, shape (n,).
         smax: Largest stress along a free strain in eV/Å³, shape (n,).
         relaxed: Whether both are below their tolerances, shape (n,).
@@ -118,8 +115,9 @@ class Run:
         for row in _rows(surface.relaxed):
             self._finish(row, "ok")
         going = healthy & ~surface.relaxed
+        gradients = surface.gradients[self._coordinates.variables.spread(going)]
         self._keep(going)
-        optimiser = self._optimiser(surface.enthalpies[going], surface.gradients[going])
+        optimiser = self._optimiser(surface.enthalpies[going], gradients)
         for iteration in range(1, self._settings.max_steps + 1):
             if len(self._active) == 0:
                 break
@@ -133,10 +131,11 @@ class Run:
         return [self._results[index] for index in range(len(self._systems))]
 
     def _optimiser(self, enthalpies: Floats, gradients: Floats) -> Optimiser:
-        lengths, longest = self._coordinates.lengths, self._settings.max_step_length
+        segments, lengths = self._coordinates.variables, self._coordinates.lengths
+        longest = self._settings.max_step_length
         if self._settings.optimiser == "fire":
-            return Fire(gradients, lengths, longest)
-        return Lbfgs(enthalpies, gradients, lengths, longest)
+            return Fire(segments, gradients, lengths, longest)
+        return Lbfgs(segments, enthalpies, gradients, lengths, longest)
 
     def _step(self, optimiser: Optimiser, iteration: int) -> Bools:
         """Move all active structures once; which of them have to go on."""
@@ -185,11 +184,11 @@ class Run:
             forces.append(point.forces)
             if len(settings.strains) and point.stress is not None:
                 stresses[row] = point.stress + settings.pressure * np.eye(3)
-        rows = coordinates.rows_of_sites(forces)
-        fmax, smax = coordinates.largest_forces(rows), coordinates.largest_stresses(stresses)
+        of_sites = np.concatenate(forces)
+        fmax, smax = coordinates.largest_forces(of_sites), coordinates.largest_stresses(stresses)
         limits = settings.smax
         if limits is None:
-            limits = settings.fmax * coordinates.counts / np.maximum(volumes, 1e-300)
+            limits = settings.fmax * coordinates.sites.sizes / np.maximum(volumes, 1e-300)
         healthy = np.isfinite(enthalpies)
         if settings.on_step is not None:
             told = self._active[healthy]
@@ -202,7 +201,7 @@ class Run:
             points=points,
             enthalpies=enthalpies,
             noise=noise,
-            gradients=coordinates.gradients(x, rows, volumes[:, None, None] * stresses),
+            gradients=coordinates.gradients(x, of_sites, volumes[:, None, None] * stresses),
             fmax=fmax,
             smax=smax,
             relaxed=healthy & (fmax <= settings.fmax) & (smax <= limits),
