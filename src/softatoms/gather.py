@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import overload
 
 import torch
 from torch import Tensor
@@ -101,6 +102,7 @@ def unchanged(values: Tensor) -> Tensor:
     return values
 
 
+@overload
 def gather(
     edges: Edges,
     message: Callable[..., Tensor],
@@ -109,13 +111,37 @@ def gather(
     edge: Sequence[Tensor] = (),
     along: Tensor | None = None,
     is_last: bool = False,
-) -> Tensor:
+) -> Tensor: ...
+
+
+@overload
+def gather(
+    edges: Edges,
+    message: Callable[..., tuple[Tensor, ...]],
+    *,
+    sender: Sequence[Tensor] = (),
+    edge: Sequence[Tensor] = (),
+    along: tuple[Tensor, ...],
+    is_last: bool = False,
+) -> tuple[Tensor, ...]: ...
+
+
+def gather(
+    edges: Edges,
+    message: Callable[..., Tensor | tuple[Tensor, ...]],
+    *,
+    sender: Sequence[Tensor] = (),
+    edge: Sequence[Tensor] = (),
+    along: Tensor | tuple[Tensor, ...] | None = None,
+    is_last: bool = False,
+) -> Tensor | tuple[Tensor, ...]:
     """Sum the weighted messages that arrive at every receiver.
 
     Args:
         edges: The edges to run along.
         message: Makes the messages, shape (n_edges, ...), from the entries of ``sender``, each
-            picked at the sender of every edge, followed by the entries of ``edge``.
+            picked at the sender of every edge, followed by the entries of ``edge``. It may make
+            several from what was picked once: a tuple, with a tuple ``along`` of that length.
         sender: Tensors with one row per sender. Everything a message needs to know about its
             sender beyond its species and position must come through here.
         edge: Tensors with one row per edge.
@@ -126,32 +152,46 @@ def gather(
 
     Returns:
         Σ over incoming edges of factor · message, shape (n_receivers, ...), or of
-        factor · coefficient · message, shape (n_receivers, n_moments, ...).
+        factor · coefficient · message, shape (n_receivers, n_moments, ...); a tuple of such sums
+        if ``along`` is a tuple.
     """
     picked = [values.index_select(0, edges.senders) for values in sender]
+    coefficients = along if isinstance(along, tuple) else () if along is None else (along,)
     if edges.tap is not None:
         edges.tap.records.extend((values, edges) for values in picked)
         if is_last:
             picked = [_without_rate(values) for values in picked]
             edge = [_without_rate(values) for values in edge]
-            along = None if along is None else _without_rate(along)
+            rateless = {id(values): _without_rate(values) for values in coefficients}
+            coefficients = tuple(rateless[id(values)] for values in coefficients)
     messages = message(*picked, *edge)
-    if along is None and (messages.dim() == 1 or edges.receivers is not None):
-        return edges.sums(_scaled(edges.factors, messages))
-    if edges.receivers is not None:
-        return edges.sums(_scaled(edges.factors, _scaled(along, messages.unsqueeze(1))))
+    if isinstance(messages, tuple):
+        # Several messages often run along the same coefficients: weigh those once.
+        weights = {id(values): _weighted(edges, values) for values in coefficients}
+        return tuple(
+            _moments(edges, weights[id(values)], part)
+            for part, values in zip(messages, coefficients, strict=True)
+        )
+    if coefficients:
+        return _moments(edges, _weighted(edges, coefficients[0]), messages)
+    if messages.dim() == 1:
+        return edges.sums(edges.factors * messages)
+    return _moments(edges, edges.factors.unsqueeze(1), messages).squeeze(1)
+
+
+def _weighted(edges: Edges, coefficients: Tensor) -> Tensor:
+    return edges.factors.unsqueeze(1) * coefficients
+
+
+def _moments(edges: Edges, weights: Tensor, messages: Tensor) -> Tensor:
+    """Σ over incoming edges of weight · message, shape (n_receivers, n_weights, ...)."""
     shape = messages.shape[1:]
-    weights = edges.factors.unsqueeze(1) if along is None else edges.factors.unsqueeze(1) * along
+    if edges.receivers is not None:
+        spread = weights.reshape(*weights.shape, *(1,) * len(shape))
+        return edges.sums(spread * messages.unsqueeze(1))
     columns = edges.rows(messages.flatten(1) if len(shape) else messages.unsqueeze(1))
     received = torch.bmm(edges.rows(weights).transpose(1, 2), columns)
-    if along is None:
-        return received.reshape(edges.n_receivers, *shape)
-    return received.reshape(edges.n_receivers, along.shape[1], *shape)
-
-
-def _scaled(factors: Tensor, values: Tensor) -> Tensor:
-    """Factors times values, whose further axes are spread over."""
-    return factors.reshape(*factors.shape, *(1,) * (values.dim() - factors.dim())) * values
+    return received.reshape(edges.n_receivers, weights.shape[1], *shape)
 
 
 def _without_rate(values: Tensor) -> Tensor:

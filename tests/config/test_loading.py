@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import json
 import subprocess
@@ -21,12 +20,19 @@ from softatoms.config import load_config
 from softatoms.config.elements import SYMBOLS
 from softatoms.config.figures import FEWEST_POINTS
 from softatoms.config.potential import BACKENDS, DESCRIPTION_FILE
-from softatoms.config.potential_options import GUPTA_ELEMENTS, OPTIONS, GuptaPair, option_problems
+from softatoms.config.potential_options import (
+    CHGNET_MODELS,
+    GUPTA_ELEMENTS,
+    OPTIONS,
+    GuptaPair,
+    option_problems,
+)
 from softatoms.config.reference import json_schema, markdown_reference
 from softatoms.config.yaml_source import dotted, read_yaml
 from softatoms.errors import SoftatomsError
 from softatoms.figures import free_energy
 from softatoms.potentials import registry
+from softatoms.potentials.chgnet_import import CARRIED
 from softatoms.potentials.gupta import CLERI_ROSATO, GuptaParameters
 
 ROOT = Path(__file__).parents[2]
@@ -83,17 +89,17 @@ def test_constants_that_stand_twice_agree():
     assert DESCRIPTION_FILE == registry.DESCRIPTION_FILE
     assert list(SYMBOLS) == chemical_symbols[1:]
     assert set(GUPTA_ELEMENTS) == set(CLERI_ROSATO)
+    assert tuple(CARRIED) == CHGNET_MODELS
     assert FEWEST_POINTS == free_energy._FEWEST_POINTS
     assert tuple(GuptaPair.model_fields) == GuptaParameters._fields
 
 
 @pytest.mark.parametrize("name", BACKENDS)
 def test_options_are_those_of_the_potentials(name):
-    module, kind = registry.BACKENDS[name]
-    potential = getattr(importlib.import_module(f"softatoms.potentials.{module}"), kind)
+    maker = registry.BACKENDS[name].maker()
     expected = {
         option: PydanticUndefined if parameter.default is parameter.empty else parameter.default
-        for option, parameter in inspect.signature(potential).parameters.items()
+        for option, parameter in inspect.signature(maker).parameters.items()
     }
     assert {key: field.default for key, field in OPTIONS[name].model_fields.items()} == expected
 
@@ -120,6 +126,7 @@ GOOD_OPTIONS = [
     ),
     ("schnet", {"elements": ["Cu"], "n_features": 4, "seed": 3}),
     ("painn", {"elements": ["Cu", "Au"], "cutoff": 4, "isolated_energies": {"Au": -2}}),
+    ("chgnet", {"model": "r2scan"}),
 ]
 BAD_OPTIONS = [
     ("lj", {"epsilon": -1, "sigma": 3.0}, "epsilon"),
@@ -150,6 +157,9 @@ BAD_OPTIONS = [
     ("painn", {"elements": ["Cu"], "n_features": 0}, "n_features"),
     ("schnet", {"elements": ["Cu"], "seed": -1}, "seed"),
     ("schnet", {"elements": ["Cu"], "isolated_energies": {"Au": 1.0}}, "isolated_energies.Au"),
+    ("chgnet", {"model": "0.4.0"}, "model"),
+    ("chgnet", {"elements": ["Cu"]}, "elements"),
+    ("chgnet", {"isolated_energies": {"Cu": 1.0}}, "isolated_energies"),
 ]
 
 

@@ -27,7 +27,15 @@ GUPTA_ELEMENTS = ("Ni", "Cu", "Pd", "Ag", "Pt", "Au", "Al", "Pb")
 
 
 class _Options(Section):
-    """What all potentials take."""
+    """Options of a potential."""
+
+    def problems(self, key: Key) -> list[Problem]:
+        """What is wrong beyond types."""
+        return []
+
+
+class _FreshOptions(_Options):
+    """What all potentials take that do not come with their parameters from elsewhere."""
 
     isolated_energies: dict[str, FiniteFloat] | None = Field(
         None, description="Energy of an isolated atom of each element in eV; 0 if not given."
@@ -50,13 +58,13 @@ class _Options(Section):
         ]
 
 
-class _OfElements(_Options):
+class _OfElements(_FreshOptions):
     """Options of a potential that names its elements."""
 
     elements: list[str] = Field(min_length=1, description="Elements it shall cover.")
 
     def species(self) -> tuple[str, ...]:
-        """See :meth:`_Options.species`."""
+        """See :meth:`_FreshOptions.species`."""
         return tuple(self.elements)
 
     def problems(self, key: Key) -> list[Problem]:
@@ -104,7 +112,7 @@ class LennardJonesPair(Section):
     sigma: PositiveFloat = Field(description="Zero crossing in Å.")
 
 
-class LennardJonesOptions(_Options):
+class LennardJonesOptions(_FreshOptions):
     """Options of the potential lj."""
 
     epsilon: Any = Field(description="Well depth in eV.")
@@ -120,7 +128,7 @@ class LennardJonesOptions(_Options):
     )
 
     def species(self) -> tuple[str, ...]:
-        """See :meth:`_Options.species`."""
+        """See :meth:`_FreshOptions.species`."""
         return tuple(self.epsilon) if isinstance(self.epsilon, dict) else ()
 
     def problems(self, key: Key) -> list[Problem]:
@@ -141,7 +149,7 @@ class LennardJonesOptions(_Options):
         return found + super().problems(key)
 
 
-class HarmonicOptions(_Options):
+class HarmonicOptions(_FreshOptions):
     """Options of the potential harmonic."""
 
     lattice: Literal["sc", "fcc", "bcc"] = Field(description="Lattice of the springs.")
@@ -152,7 +160,7 @@ class HarmonicOptions(_Options):
     )
 
     def species(self) -> tuple[str, ...]:
-        """See :meth:`_Options.species`."""
+        """See :meth:`_FreshOptions.species`."""
         return tuple(self.stiffness) if isinstance(self.stiffness, dict) else ()
 
     def problems(self, key: Key) -> list[Problem]:
@@ -177,12 +185,31 @@ class NetworkOptions(_OfElements):
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of the initial parameters.")
 
 
+CHGNET_MODELS = ("0.3.0", "r2scan", "0.2.0")
+"""Trained models that the package chgnet carries."""
+
+
+class CHGNetOptions(_Options):
+    """Options of the potential chgnet."""
+
+    model: str = Field("0.3.0", description=f"Trained model: {', '.join(CHGNET_MODELS)}.")
+    path: str | None = Field(None, description="File of a fine-tuned model instead.")
+
+    def problems(self, key: Key) -> list[Problem]:
+        """See :meth:`_Options.problems`."""
+        if self.model not in CHGNET_MODELS:
+            message = f"is no model of chgnet: {suggest(self.model, CHGNET_MODELS)}"
+            return [Problem((*key, "model"), message)]
+        return super().problems(key)
+
+
 OPTIONS: dict[str, type[_Options]] = {
     "lj": LennardJonesOptions,
     "gupta": GuptaOptions,
     "harmonic": HarmonicOptions,
     "schnet": NetworkOptions,
     "painn": NetworkOptions,
+    "chgnet": CHGNetOptions,
 }
 """Options of every potential."""
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import torch
 from ase.data import chemical_symbols
@@ -111,7 +111,7 @@ class Potential(nn.Module, ABC):
                 f"it covers {', '.join(self.species)}"
             )
 
-    def cast(self, dtype: torch.dtype, device: torch.device) -> Potential:
+    def cast(self, dtype: torch.dtype, device: torch.device) -> Self:
         """This potential in another precision or on another device.
 
         Returns:

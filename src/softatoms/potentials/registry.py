@@ -11,9 +11,10 @@ import inspect
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, NamedTuple
 
 import numpy as np
 import safetensors
@@ -23,14 +24,48 @@ import torch
 from ..errors import CheckpointError, OptionError, SoftatomsError, suggest
 from .base import Potential
 
+
+class Backend(NamedTuple):
+    """Where a potential is found; imported only when asked for.
+
+    Attributes:
+        module: Module of its class.
+        kind: Name of its class.
+        opener: Module and name of the function that makes it by name, where that reads a file of
+            somebody else's; None if the class itself is called. What is saved is made by the class.
+    """
+
+    module: str
+    kind: str
+    opener: tuple[str, str] | None = None
+
+    def cls(self) -> type[Potential]:
+        """The class."""
+        kind: type[Potential] = getattr(_sibling(self.module), self.kind)
+        return kind
+
+    def maker(self) -> Callable[..., Potential]:
+        """What makes it by name from options."""
+        if self.opener is None:
+            return self.cls()
+        module, function = self.opener
+        maker: Callable[..., Potential] = getattr(_sibling(module), function)
+        return maker
+
+
+def _sibling(module: str) -> ModuleType:
+    return importlib.import_module(f".{module}", __package__)
+
+
 BACKENDS = {
-    "lj": ("lennard_jones", "LennardJones"),
-    "gupta": ("gupta", "Gupta"),
-    "harmonic": ("harmonic", "Harmonic"),
-    "schnet": ("schnet", "SchNet"),
-    "painn": ("painn", "PaiNN"),
+    "lj": Backend("lennard_jones", "LennardJones"),
+    "gupta": Backend("gupta", "Gupta"),
+    "harmonic": Backend("harmonic", "Harmonic"),
+    "schnet": Backend("schnet", "SchNet"),
+    "painn": Backend("painn", "PaiNN"),
+    "chgnet": Backend("chgnet", "CHGNet", ("chgnet_import", "load_chgnet")),
 }
-"""Module and class of every potential; imported only when asked for."""
+"""Every potential by its name."""
 
 FORMAT = "softatoms-potential"
 FORMAT_VERSION = 1
@@ -51,7 +86,7 @@ def load_potential(name: str | Path, **options: Any) -> Potential:
         CheckpointError: For a directory that holds no intact potential.
     """
     if isinstance(name, str) and name in BACKENDS:
-        return _build(name, options)
+        return _build(name, BACKENDS[name].maker(), options)
     if not isinstance(name, str | Path) or not str(name):
         raise OptionError(f"a potential has a name or a directory, got {name!r}")
     directory = Path(name)
@@ -77,7 +112,8 @@ def save_potential(potential: Potential, directory: str | Path) -> None:
         CheckpointError: If something else has that name, or no potential could be loaded from it.
     """
     target = Path(directory).resolve()
-    if BACKENDS.get(potential.name, ("", ""))[1] != type(potential).__name__:
+    backend = BACKENDS.get(potential.name)
+    if backend is None or backend.kind != type(potential).__name__:
         raise CheckpointError(
             f"a {type(potential).__name__} could not be loaded again: it is not in the registry"
         )
@@ -131,18 +167,15 @@ def _put_in_place(partial: Path, target: Path) -> None:
     shutil.rmtree(former, ignore_errors=True)
 
 
-def _build(name: str, options: dict[str, Any]) -> Potential:
-    module_name, class_name = BACKENDS[name]
-    module = importlib.import_module(f".{module_name}", __package__)
-    kind: type[Potential] = getattr(module, class_name)
-    parameters = inspect.signature(kind).parameters
+def _build(name: str, maker: Callable[..., Potential], options: dict[str, Any]) -> Potential:
+    parameters = inspect.signature(maker).parameters
     for option in options:
         if option not in parameters:
             raise OptionError(f"{name} has no option '{option}': {suggest(option, parameters)}")
     for option, parameter in parameters.items():
         if parameter.default is inspect.Parameter.empty and option not in options:
             raise OptionError(f"{name} needs the option '{option}'")
-    return kind(**{option: _plain(value) for option, value in options.items()})
+    return maker(**{option: _plain(value) for option, value in options.items()})
 
 
 def _plain(value: Any) -> Any:
@@ -161,7 +194,8 @@ def _plain(value: Any) -> Any:
 def _load(directory: Path) -> Potential:
     description = _read_description(directory / DESCRIPTION_FILE)
     try:
-        potential = _build(description["name"], description["options"])
+        name = description["name"]
+        potential = _build(name, BACKENDS[name].cls(), description["options"])
     except (SoftatomsError, TypeError, AttributeError) as error:
         raise CheckpointError(
             f"{directory / DESCRIPTION_FILE}: unusable options: {error}"
