@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -143,3 +146,10 @@ def test_a_cell_that_nothing_holds_together(gupta: Potential) -> None:
     done = relax(gupta, soft, cell="full", pressure=-5.0)
     assert done.status == "failed"
     assert "the cell does not hold" in done.error
+
+
+def test_the_example_of_the_documentation_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    page = Path(__file__).parents[2] / "docs" / "relaxation.md"
+    (example,) = re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL)
+    exec(compile(example, str(page), "exec"), {})
+    assert capsys.readouterr().out.count("ok") == 3

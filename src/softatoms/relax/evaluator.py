@@ -57,7 +57,7 @@ class Evaluator:
         self._potential = potential.cast(settings.dtype, settings.device)
         self._systems = systems
         self._settings = settings
-        self._lists = [SkinnedList(self._potential.cutoff, SKIN) for _ in systems]
+        self._lists: dict[int, SkinnedList] = {}
         self._current: tuple[tuple[int, ...], BatchEvaluator] | None = None
 
     def evaluate(
@@ -77,6 +77,8 @@ class Evaluator:
         pairs: dict[int, Pairs] = {}
         for row, index in enumerate(chosen):
             try:
+                if index not in self._lists:
+                    self._lists[index] = SkinnedList(self._potential.cutoff, SKIN)
                 pbc = self._systems[index].pbc
                 pairs[row] = self._lists[index].pairs(positions[row], cells[row], pbc)
             except StructureError as error:
@@ -94,6 +96,10 @@ class Evaluator:
                 half = (len(sick) + 1) // 2
                 waiting += [sick] if len(sick) < len(rows) else [sick[:half], sick[half:]]
         return found
+
+    def forget(self, index: int) -> None:
+        """Let go of what is kept for a structure that will not be evaluated again."""
+        self._lists.pop(index, None)
 
     def _together(
         self,

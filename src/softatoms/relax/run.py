@@ -231,6 +231,7 @@ class Run:
     def _finish(self, row: int, status: Status, error: str = "") -> None:
         """Write the result of an active structure."""
         index = int(self._active[row])
+        self._evaluator.forget(index)
         state, soft = self._states[index], self._systems[index]
         if state.steps:
             try:
