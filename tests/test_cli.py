@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import io
 import re
 import shutil
@@ -14,8 +15,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+import softatoms as sa
 from campaigns import SMALL, Results, prepare
-from softatoms import doctor
+from softatoms import doctor, doctor_potentials
 from softatoms.cli import main
 from softatoms.config import load_config
 from softatoms.progress import Progress
@@ -335,6 +337,35 @@ class TestDoctor:
         text = capsys.readouterr().out
         for wanted in ("softatoms", "torch", "potential gupta", "slurm", "cuda"):
             assert re.search(rf"^(ok|info) +{wanted}", text, re.MULTILINE), wanted
+
+    def test_potentials_tell_their_elements_and_where_they_come_from(self, tmp_path, capsys):
+        saved = tmp_path / "saved"
+        sa.save_potential(sa.load_potential("gupta", elements=["Cu", "Au"]), saved)
+        pickled = tmp_path / "x.model"
+        pickled.write_bytes(b"abc")
+        assert main(["doctor", str(saved), str(pickled)]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        found = {line[8:].partition(":")[0]: line for line in lines}
+        assert "Ni, Cu, Pd" in found["potential gupta"]
+        assert "chgnet 0." in found["potential chgnet"]
+        assert "89 elements from H to Pu; file sha256 d14ab7c0f093efe6…" in found["chgnet 0.3.0"]
+        assert {"chgnet r2scan", "chgnet 0.2.0"} <= set(found)
+        assert "gupta, Cu, Au" in found[str(saved)]
+        assert (
+            f"sha256 {hashlib.sha256(b'abc').hexdigest()[:16]}…; not opened" in found[str(pickled)]
+        )
+        assert main(["doctor", str(tmp_path / "none")]) == 1
+        assert "neither a potential nor" in capsys.readouterr().out
+
+    def test_downloaded_and_missing_packages(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        (tmp_path / "mace").mkdir()
+        (tmp_path / "mace" / "small.model").write_bytes(b"abc")
+        monkeypatch.setitem(doctor_potentials.PACKAGES, "chgnet", "a-package-that-is-not-there")
+        findings = {found.what: found for found in doctor_potentials.examine_potentials()}
+        assert str(tmp_path / "mace" / "small.model") in findings["mace model"].found
+        assert findings["potential chgnet"].remedy == "pip install 'softatoms[chgnet]'"
+        assert "chgnet 0.3.0" not in findings
 
     def test_what_is_missing_is_named_with_its_remedy(self, monkeypatch):
         monkeypatch.setattr(doctor, "_NEEDED", ("numpy", "a-package-that-is-not-there"))

@@ -108,7 +108,12 @@ def _parser() -> argparse.ArgumentParser:
     schema.add_argument("--out", type=Path, help="JSON schema to write")
     schema.add_argument("--reference", type=Path, help="page about all configuration keys to write")
     schema.add_argument("--tables", type=Path, help="page about all tables to write")
-    command("doctor", _doctor, "say what is installed, what is missing and how to get it", out="")
+    doctor = command(
+        "doctor", _doctor, "say what is installed, what is missing and how to get it", out=""
+    )
+    doctor.add_argument(
+        "models", nargs="*", type=Path, help="saved potentials and files of models to look at too"
+    )
     return parser
 
 
@@ -266,10 +271,10 @@ def _schema(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _doctor(_: argparse.Namespace) -> int:
+def _doctor(arguments: argparse.Namespace) -> int:
     from .doctor import examine
 
-    return examine(sys.stdout)
+    return examine(sys.stdout, arguments.models)
 
 
 def _load(arguments: argparse.Namespace) -> CampaignConfig:

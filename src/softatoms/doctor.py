@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.metadata
 import os
 import platform
 import shutil
 import subprocess
-from typing import NamedTuple, TextIO
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TextIO
 
 from . import __version__
+from .doctor_finding import Finding
+from .doctor_potentials import examine_files, examine_potentials
 from .provenance import git_revision
 
 _NEEDED = (
@@ -36,24 +39,13 @@ _SLURM_COMMANDS = ("sbatch", "squeue", "sinfo", "scancel")
 _ANSWER_WITHIN_S = 10
 
 
-class Finding(NamedTuple):
-    """One line of the examination.
+def examine(stream: TextIO, models: Sequence[Path] = ()) -> int:
+    """Print all findings; 1 if something needed is missing, else 0.
 
-    Attributes:
-        level: ``ok``, ``info`` (absent, needed by nobody yet) or ``missing``.
-        what: What was looked at.
-        found: What was found.
-        remedy: How to get what is missing.
+    Args:
+        stream: Where to print.
+        models: Saved potentials and files of models to look at too.
     """
-
-    level: str
-    what: str
-    found: str
-    remedy: str = ""
-
-
-def examine(stream: TextIO) -> int:
-    """Print all findings; 1 if something needed is missing, else 0."""
     findings = [
         Finding("ok", "softatoms", f"{__version__}, revision {git_revision()}"),
         Finding("ok", "python", f"{platform.python_version()} on {platform.platform()}"),
@@ -61,7 +53,8 @@ def examine(stream: TextIO) -> int:
         *_packages(_NEEDED, "missing", "make env"),
         *_packages(_WORKFLOW, "info", "pip install -e '.[workflow]' (make env does)"),
         *_devices(),
-        *_potentials(),
+        *examine_potentials(),
+        *examine_files(models),
         *_slurm(),
     ]
     for finding in findings:
@@ -106,25 +99,6 @@ def _devices() -> list[Finding]:
         ]
     names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return [Finding("ok", "cuda", f"{torch.version.cuda}: {', '.join(names)}")]
-
-
-def _potentials() -> list[Finding]:
-    try:
-        registry = importlib.import_module("softatoms.potentials.registry")
-    except ImportError as error:
-        return [Finding("missing", "potentials", f"cannot be imported ({error})", "make env")]
-    findings = []
-    for name, (module, _) in sorted(registry.BACKENDS.items()):
-        try:
-            importlib.import_module(f"softatoms.potentials.{module}")
-            findings.append(Finding("ok", f"potential {name}", "can be used"))
-        except ImportError as error:
-            findings.append(
-                Finding(
-                    "info", f"potential {name}", f"lacks {error.name}", f"pip install {error.name}"
-                )
-            )
-    return findings
 
 
 def _slurm() -> list[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import tomllib
 from pathlib import Path
@@ -15,6 +16,9 @@ NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 def normalised(name: str) -> str:
     return name.lower().replace("_", "-")
+
+
+CONDA_EXTRAS = ("chgnet", "mace", "workflow")
 
 
 def requirement_name(requirement: str) -> str:
@@ -42,7 +46,8 @@ def conda(kind: str) -> tuple[list[str], list[str]]:
 
 @pytest.mark.parametrize("kind", ["cpu", "cuda"])
 def test_packages_and_versions(kind: str) -> None:
-    asked = [*project()["dependencies"], *project()["optional-dependencies"]["workflow"]]
+    extras = project()["optional-dependencies"]
+    asked = [*project()["dependencies"], *itertools.chain(*(extras[x] for x in CONDA_EXTRAS))]
     pinned = constraints()
     expected = {name: pinned[name] for name in map(requirement_name, asked)}
     _, pip = conda(kind)

@@ -54,7 +54,7 @@ def load_chgnet(*, model: str = "0.3.0", path: str | Path | None = None) -> CHGN
         OptionError: If there is no such model, or the package is not installed.
         CheckpointError: If the file holds no CHGNet, or one of an unknown architecture.
     """
-    file = _carried(model) if path is None else Path(path)
+    file = carried_file(model) if path is None else Path(path)
     saved = _read(file)
     try:
         settings, tensors = saved["model"]["model_args"], saved["model"]["state_dict"]
@@ -75,7 +75,12 @@ def load_chgnet(*, model: str = "0.3.0", path: str | Path | None = None) -> CHGN
     return network
 
 
-def _carried(model: str) -> Path:
+def carried_file(model: str) -> Path:
+    """The file of a trained model inside the package chgnet.
+
+    Raises:
+        OptionError: If there is no such model, or the package is not installed.
+    """
     if model not in CARRIED:
         raise OptionError(f"chgnet has no model {model!r}: {suggest(str(model), CARRIED)}")
     package = importlib.util.find_spec("chgnet")
