@@ -45,6 +45,33 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "n_hidden": 3,
         "readout": [5],
     },
+    "mace": {
+        "elements": ["Sc", "Cu"],
+        "cutoff": 4.0,
+        "n_channels": 3,
+        "radial": {
+            "basis": "bessel",
+            "transform": "none",
+            "n_functions": 4,
+            "power": 5,
+            "fades_basis": True,
+        },
+        "layers": [
+            {
+                "senders": [[3, 0, 1]],
+                "paths": [[0, 0, 0], [0, 1, 1]],
+                "messages": [[0, 1], [1, -1]],
+                "features": [[0, 1]],
+                "hidden": [5],
+                "has_density": True,
+                "mixes_by_species": True,
+                "keeps_features": False,
+                "degree": 2,
+                "products": [3],
+            }
+        ],
+        "readouts": [{"layer": 0, "hidden": [4], "activation": "silu", "biases": [False, True]}],
+    },
 }
 EVERY = sorted(BACKENDS)
 

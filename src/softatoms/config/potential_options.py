@@ -203,6 +203,34 @@ class CHGNetOptions(_Options):
         return super().problems(key)
 
 
+class MaceOptions(_Options):
+    """Options of the potential mace. A model saved by softatoms itself needs none of them."""
+
+    path: str | None = Field(None, description="File of an energy model of mace-torch.")
+    model: str | None = Field(
+        None, description="Name of a published MACE-MP model, such as small, instead."
+    )
+    head: str | None = Field(None, description="Head to take of a model with several.")
+    trust: bool = Field(
+        False,
+        description="Must be true: the file is a pickled object, which can run any code when it "
+        "is read.",
+    )
+    sha256: str | None = Field(
+        None,
+        pattern="^[0-9a-fA-F]{64}$",
+        description="Expected SHA-256 of the file; another one is refused unread.",
+    )
+
+    def problems(self, key: Key) -> list[Problem]:
+        """See :meth:`_Options.problems`."""
+        if (self.path is None) == (self.model is None):
+            return [Problem((*key, "path"), "give either path or model")]
+        if not self.trust:
+            return [Problem((*key, "trust"), "must be true: reading the file can run any code")]
+        return super().problems(key)
+
+
 OPTIONS: dict[str, type[_Options]] = {
     "lj": LennardJonesOptions,
     "gupta": GuptaOptions,
@@ -210,6 +238,7 @@ OPTIONS: dict[str, type[_Options]] = {
     "schnet": NetworkOptions,
     "painn": NetworkOptions,
     "chgnet": CHGNetOptions,
+    "mace": MaceOptions,
 }
 """Options of every potential."""
 

@@ -197,7 +197,10 @@ class Mace(Potential):
         before: list[Irrep] = [SCALAR]
         blocks = []
         for form in layer_forms:
-            blocks.append(_Layer(form, before, radial_form.n_functions, n_channels, n_species))
+            try:
+                blocks.append(_Layer(form, before, radial_form.n_functions, n_channels, n_species))
+            except (IndexError, KeyError, ValueError, RuntimeError) as error:
+                raise OptionError(f"the parts of a layer do not fit together: {error}") from error
             before = blocks[-1].features
         self.layers = nn.ModuleList(blocks)
         self.read_after = [form.layer for form in readout_forms]

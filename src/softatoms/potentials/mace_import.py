@@ -67,6 +67,9 @@ def load_mace(
     """
     if (path is None) == (model is None):
         raise OptionError("mace needs either path or model: a file, or the name of a MACE-MP model")
+    for name, value in (("path", path), ("model", model), ("head", head)):
+        if value is not None and not isinstance(value, str | Path):
+            raise OptionError(f"{name} must be a text, got {value!r}")
     if sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", str(sha256)):
         raise OptionError(f"sha256 must be 64 hexadecimal digits, got {sha256!r}")
     if trust is not True:

@@ -64,6 +64,7 @@ BACKENDS = {
     "schnet": Backend("schnet", "SchNet"),
     "painn": Backend("painn", "PaiNN"),
     "chgnet": Backend("chgnet", "CHGNet", ("chgnet_import", "load_chgnet")),
+    "mace": Backend("mace", "Mace", ("mace_import", "load_mace")),
 }
 """Every potential by its name."""
 
