@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from ase import Atoms
 from ase.build import bulk, molecule
 
 import softatoms as sa
@@ -192,6 +193,14 @@ def test_structures_with_and_without_a_cell(gupta: Gupta) -> None:
     assert first.stress is None
     assert second.stress is not None
     assert_same(first, relax(gupta, vacuum))
+
+
+def test_forces_beyond_all_bounds_fail_without_a_warning() -> None:
+    potential = sa.load_potential("lj", epsilon=1e90, sigma=3.4, cutoff=8.0)
+    near = Atoms("Ar2", positions=[[0.0, 0.0, 0.0], [0.0, 0.0, 0.3]])
+    done = relax(potential, sa.SoftAtoms.from_ase(near))
+    assert done.status == "failed"
+    assert "the energy is not finite" in done.error
 
 
 def test_nothing_to_do(gupta: Gupta) -> None:

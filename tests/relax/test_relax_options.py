@@ -68,6 +68,8 @@ def test_not_a_list_of_soft_structures(potential: Potential, soft: sa.SoftAtoms)
         sa.relax_batch(potential, 3)
     with pytest.raises(sa.OptionError, match="for a list of them use relax_batch"):
         relax(potential, [soft])
+    with pytest.raises(sa.OptionError, match="fixed_sites of structure 0 must be indices"):
+        relax(potential, soft, fixed_sites=[[0], [1, 2]])
     with pytest.raises(sa.OptionError, match="potential must come from load_potential"):
         sa.relax_batch("gupta", [soft])
 

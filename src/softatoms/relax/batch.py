@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
@@ -114,5 +113,5 @@ def relax(
             f"soft must be a SoftAtoms, got {type(soft).__name__}: for a list of them use "
             "relax_batch"
         )
-    fixed = None if fixed_sites is None else [np.asarray(fixed_sites)]
+    fixed = None if fixed_sites is None else [fixed_sites]
     return relax_batch(potential, [soft], fixed_sites=fixed, **options)[0]

@@ -25,6 +25,9 @@ SKIN = 0.5
 NOISE = 10.0
 """Rounding error of an energy, in units in the last place."""
 
+LARGEST = 1e100
+"""Numbers beyond it count as infinite: their squares would be."""
+
 
 class Point(NamedTuple):
     """One structure at one place.
@@ -149,7 +152,7 @@ class Evaluator:
         self, energy: float, interaction: float, forces: Floats, stress: Floats | None
     ) -> Point | str:
         for name, values in (("energy", energy), ("force", forces), ("stress", stress)):
-            if values is not None and not np.isfinite(values).all():
+            if values is not None and not (np.abs(values) < LARGEST).all():
                 return f"the {name} is not finite"
         rounding = torch.finfo(self._settings.dtype).eps * max(abs(interaction), float(len(forces)))
         noise = NOISE * (rounding + float(np.finfo(np.float64).eps) * abs(energy))
