@@ -24,7 +24,7 @@ TOLERANCES: dict[str, dict[str, float]] = {
     "chgnet energy": {"rtol": 0.0, "atol": 1e-5},
     "chgnet forces": {"rtol": 0.0, "atol": 1e-4},
     "chgnet stress": {"rtol": 0.0, "atol": 1e-5},
-    "chgnet float64": {"rtol": 1e-8, "atol": 1e-10},
+    "chgnet float64": {"rtol": 1e-10, "atol": 1e-11},
     # Converted MACE models in float64 against mace-torch.
     "mace": {"rtol": 1e-9, "atol": 1e-11},
 }
