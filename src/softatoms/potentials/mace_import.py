@@ -233,4 +233,4 @@ def _original_energy(
         },
         compute_force=False,
     )
-    return float(result["energy"])
+    return float(result["energy"].detach())
