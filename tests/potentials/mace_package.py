@@ -108,7 +108,8 @@ def build(
                     parameter += 0.3 * torch.randn_like(parameter)
             # Messages strong enough for products of three of them to count.
             for interaction in model.interactions:
-                list(interaction.conv_tp_weights)[-1].weight *= 3.0
+                for last in list(interaction.conv_tp_weights.children())[-1:]:
+                    getattr(last, "weight", torch.ones(())).mul_(3.0)
         return model
 
 
@@ -161,5 +162,6 @@ SMALL: dict[str, dict[str, Any]] = {
 
 def saved(model: Any, folder: Path, name: str = "some.model") -> Path:
     """The file that mace-torch would write."""
-    torch.save(model, folder / name)
+    with isolated():
+        torch.save(model, folder / name)
     return folder / name
