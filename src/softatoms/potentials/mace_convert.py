@@ -277,8 +277,13 @@ def _messages(
         coupling = _clebsch_gordan(block.conv_tp, degree, degrees[rule.i_in2], results[rule.i_out])
         # From (sender, harmonic, result) to (result, harmonic × sender).
         coupling = (rule.path_weight * coupling).permute(2, 1, 0).flatten(1)
-        state[f"{where}.messages.coupling_{len(paths)}"] = coupling
-        state[f"{where}.messages.mix_{len(paths)}"] = matrix * scale
+        factor = scale
+        if degree and degrees[rule.i_in2]:
+            state[f"{where}.messages.coupling_{len(paths)}"] = coupling
+        else:
+            # A product with a scalar changes no component.
+            factor = scale * float(coupling[0, 0])
+        state[f"{where}.messages.mix_{len(paths)}"] = matrix * factor
         key = (number[rule.i_in1], degrees[rule.i_in2])
         blocks.setdefault(key, []).append(columns)
         paths.append([*key, target])
@@ -292,7 +297,7 @@ def _clebsch_gordan(product: Any, first: int, second: int, result: int) -> Tenso
     from e3nn import o3
 
     for key, value in product.named_buffers():
-        if key.endswith(f"._w3j_{first}_{second}_{result}"):
+        if first and second and key.endswith(f"._w3j_{first}_{second}_{result}"):
             return value.double()
     exact: Tensor = o3.wigner_3j(first, second, result, dtype=torch.float64)
     return exact

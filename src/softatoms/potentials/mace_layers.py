@@ -43,6 +43,12 @@ def slices(irreps: Sequence[Irrep]) -> list[slice]:
     return found
 
 
+def times(features: Tensor, matrix: Tensor) -> Tensor:
+    """Mix channels: (n_nodes, n_components, n_in) by (n_in, n_out) as one product of matrices."""
+    mixed = features.reshape(-1, features.shape[2]) @ matrix
+    return mixed.reshape(*features.shape[:2], matrix.shape[1])
+
+
 @dataclass(frozen=True)
 class BySpecies:
     """Nodes sorted by species, for maps that differ between elements.
@@ -123,7 +129,8 @@ class Linear(nn.Module):
                 parts.append(features.new_zeros((len(features), size, self.n_out)))
                 continue
             weight = self.get_buffer(f"weight_{index}")
-            parts.append(features[:, source] @ (weight if species is None else weight[species]))
+            matrix = weight if species is None else weight[species]
+            parts.append(times(features[:, source], matrix))
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
 
@@ -206,9 +213,10 @@ class Messages(nn.Module):
             self.register_buffer(f"last_{index}", torch.zeros(widths[-1], size).double())
         for number, path in enumerate(paths):
             channels, degree, _ = senders[path.sender]
-            size = (2 * path.degree + 1) * (2 * degree + 1)
-            rows = 2 * results[path.result][0] + 1
-            self.register_buffer(f"coupling_{number}", torch.zeros(rows, size).double())
+            if degree and path.degree:
+                size = (2 * path.degree + 1) * (2 * degree + 1)
+                rows = 2 * results[path.result][0] + 1
+                self.register_buffer(f"coupling_{number}", torch.zeros(rows, size).double())
             self.register_buffer(f"mix_{number}", torch.zeros(channels, n_channels).double())
 
     def forward(self, around: Surroundings, features: Sequence[Tensor], *, is_last: bool) -> Tensor:
@@ -247,10 +255,10 @@ class Messages(nn.Module):
             for place, number in enumerate(numbers):
                 moment = moments[:, :, :, place].flatten(1, 2)
                 result = self.paths[number].result
-                collected[result].append(self.get_buffer(f"coupling_{number}") @ moment)
+                collected[result].append(self._coupled(number, moment))
                 mixes[result].append(self.get_buffer(f"mix_{number}"))
         parts = [
-            torch.cat(values, dim=2) @ torch.cat(mix)
+            times(torch.cat(values, dim=2), torch.cat(mix))
             if values
             else around.basis.new_zeros(
                 (around.edges.n_receivers, 2 * irrep[0] + 1, self.n_channels)
@@ -292,7 +300,7 @@ class Messages(nn.Module):
             for place, number in enumerate(numbers):
                 mix = self.get_buffer(f"mix_{number}")
                 weights = (last[:, place].unsqueeze(0) * table.unsqueeze(1)) @ mix
-                value = self.get_buffer(f"coupling_{number}") @ (moments @ weights.flatten(0, 1))
+                value = times(moments, weights.flatten(0, 1))
                 result = self.paths[number].result
                 before = parts[result]
                 parts[result] = value if before is None else before + value
@@ -301,6 +309,13 @@ class Messages(nn.Module):
             for irrep, part in zip(self.results, parts, strict=True)
         ]
         return self._normalised(around, torch.cat(filled, dim=1), is_last=is_last)
+
+    def _coupled(self, number: int, moment: Tensor) -> Tensor:
+        """Clebsch–Gordan coefficients of a path; with a scalar it is a number, kept in the mix."""
+        path = self.paths[number]
+        if self.senders[path.sender][1] == 0 or path.degree == 0:
+            return moment
+        return self.get_buffer(f"coupling_{number}") @ moment
 
     def _hidden(self, basis: Tensor, fading: Tensor | None = None) -> Tensor:
         hidden: Tensor = self.radial(basis)
