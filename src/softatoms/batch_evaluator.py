@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from .gather import Tap
-from .graph import Batch, Coupling, Geometry
+from .graph import Batch, Coupling, Geometry, PairList
 from .heat_flux import (
     Gathered,
     convective_flux,
@@ -140,7 +140,7 @@ class BatchEvaluator:
         positions: Tensor,
         cells: Tensor,
         theta: Tensor,
-        pairs: Sequence[Pairs],
+        pairs: Sequence[Pairs] | PairList,
         wanted: frozenset[str],
         velocities: Tensor | None = None,
     ) -> list[Evaluation]:
@@ -150,24 +150,74 @@ class BatchEvaluator:
             positions: Positions of all sites in Å, shape (n_sites, 3), float64.
             cells: Cells in Å, shape (n_systems, 3, 3), float64.
             theta: Weights of all systems, shape (n_parameters,), float64.
-            pairs: Pairs of each system that include all within the cutoff.
+            pairs: Pairs of each system that include all within the cutoff, laid out or not.
             wanted: Names of properties.
             velocities: Velocities in Å/fs, shape (n_sites, 3), float64, for the heat flux.
 
         Returns:
             One result per system.
         """
-        geometry = self.batch.geometry(pairs, positions, cells, self.potential.cutoff, self.dtype)
-        done = self._differentiate(geometry, cells, theta, wanted, velocities)
-        columns = {
-            **self._energies(done),
-            **self._first_order(done, wanted, velocities),
+        joined, done = self._first_derivatives(positions, cells, theta, pairs, wanted, velocities)
+        columns: dict[str, Sequence[Tensor]] = {
+            **{name: self._split(name, values) for name, values in joined.items()},
             **self._second_order(done, wanted),
         }
         return [
             Evaluation(**{name: values[index] for name, values in columns.items()})
             for index in range(self.batch.n_systems)
         ]
+
+    @torch.inference_mode(False)
+    def evaluate_joined(
+        self,
+        *,
+        positions: Tensor,
+        cells: Tensor,
+        theta: Tensor,
+        pairs: Sequence[Pairs] | PairList,
+        wanted: frozenset[str],
+        velocities: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """Like :meth:`evaluate`, without taking the systems apart.
+
+        Args:
+            positions: Positions of all sites in Å, shape (n_sites, 3), float64.
+            cells: Cells in Å, shape (n_systems, 3, 3), float64.
+            theta: Weights of all systems, shape (n_parameters,), float64.
+            pairs: Pairs of each system that include all within the cutoff, laid out or not.
+            wanted: Names of properties, first derivatives only.
+            velocities: Velocities in Å/fs, shape (n_sites, 3), float64, for the heat flux.
+
+        Returns:
+            Fields of :class:`Evaluation` by name, those of all systems one after the other: one
+            entry per system, site, node or parameter.
+        """
+        return self._first_derivatives(positions, cells, theta, pairs, wanted, velocities)[0]
+
+    def _first_derivatives(
+        self,
+        positions: Tensor,
+        cells: Tensor,
+        theta: Tensor,
+        pairs: Sequence[Pairs] | PairList,
+        wanted: frozenset[str],
+        velocities: Tensor | None,
+    ) -> tuple[dict[str, Tensor], _Pass]:
+        geometry = self.batch.geometry(pairs, positions, cells, self.potential.cutoff, self.dtype)
+        done = self._differentiate(geometry, cells, theta, wanted, velocities)
+        return {**self._energies(done), **self._first_order(done, wanted, velocities)}, done
+
+    def _split(self, name: str, values: Tensor) -> Sequence[Tensor]:
+        """What belongs to each system of a property of all."""
+        batch = self.batch
+        counts = {
+            "site_energies": batch.site_counts,
+            "forces": batch.site_counts,
+            "weight_gradient": batch.parameter_counts,
+            "isolated_weight_gradient": batch.parameter_counts,
+            "node_weight_gradient": batch.node_counts,
+        }
+        return values.split(counts[name]) if name in counts else values.unbind()
 
     def _differentiate(
         self,
@@ -230,7 +280,7 @@ class BatchEvaluator:
             return energies_with_rates(energy, geometry, velocities)
         return energies_without_rates(energy, geometry)
 
-    def _energies(self, done: _Pass) -> dict[str, Sequence[Tensor]]:
+    def _energies(self, done: _Pass) -> dict[str, Tensor]:
         batch = self.batch
         weights = done.weights.detach()
         weighted = weights * done.node_energies.detach()
@@ -238,38 +288,39 @@ class BatchEvaluator:
         sites.index_add_(0, batch.node_site, weighted)
         isolated = weights * self._isolated_energies()
         return {
-            "energy": batch.sum_by_system(weighted, batch.node_system).unbind(),
-            "isolated_energy": batch.sum_by_system(isolated, batch.node_system).unbind(),
-            "site_energies": sites.split(batch.site_counts),
+            "energy": batch.sum_by_system(weighted, batch.node_system),
+            "isolated_energy": batch.sum_by_system(isolated, batch.node_system),
+            "site_energies": sites,
         }
 
     def _first_order(
         self, done: _Pass, wanted: frozenset[str], velocities: Tensor | None
-    ) -> dict[str, Sequence[Tensor]]:
+    ) -> dict[str, Tensor]:
         batch = self.batch
-        columns: dict[str, Sequence[Tensor]] = {}
+        columns: dict[str, Tensor] = {}
         if done.by_vectors is not None:
             slopes = done.by_vectors.detach()
             if "forces" in wanted:
-                columns["forces"] = self._forces(done.geometry, slopes).split(batch.site_counts)
+                columns["forces"] = self._forces(done.geometry, slopes)
             if "stress" in wanted:
-                columns["stress"] = self._stress(done.geometry, slopes, done.cells).unbind()
+                columns["stress"] = self._stress(done.geometry, slopes, done.cells)
             if velocities is not None:
                 convective = convective_flux(
                     batch, done.weights.detach(), done.node_energies.detach(), velocities
                 )
                 flux = convective + self._potential_flux(done, slopes, velocities)
-                columns["convective_heat_flux"] = convective.unbind()
-                columns["heat_flux"] = flux.unbind()
+                columns["convective_heat_flux"] = convective
+                columns["heat_flux"] = flux
         if (
             done.by_theta is not None
             and done.by_weights is not None
             and "weight_gradient" in wanted
         ):
-            columns["weight_gradient"] = done.by_theta.detach().split(batch.parameter_counts)
+            columns["weight_gradient"] = done.by_theta.detach()
             plain = batch.node_parameter == sum(batch.parameter_counts)
-            by_node = done.by_weights.detach().masked_fill(plain, float("nan"))
-            columns["node_weight_gradient"] = by_node.split(batch.node_counts)
+            columns["node_weight_gradient"] = done.by_weights.detach().masked_fill(
+                plain, float("nan")
+            )
             columns["isolated_weight_gradient"] = self._isolated_weight_gradient()
         return columns
 
@@ -315,11 +366,11 @@ class BatchEvaluator:
             self.batch, done.geometry, done.gathered, done.adjoints, velocities
         )
 
-    def _isolated_weight_gradient(self) -> Sequence[Tensor]:
+    def _isolated_weight_gradient(self) -> Tensor:
         n_parameters = sum(self.batch.parameter_counts)
         sums = torch.zeros(n_parameters + 1, dtype=torch.float64, device=self.batch.device)
         sums.index_add_(0, self.batch.node_parameter, self._isolated_energies())
-        return sums[:n_parameters].split(self.batch.parameter_counts)
+        return sums[:n_parameters]
 
     def _stress_by_theta(self, stress: Tensor, theta: Tensor) -> Sequence[Tensor]:
         slopes = torch.zeros((len(theta), 3, 3), dtype=torch.float64, device=theta.device)

@@ -163,6 +163,51 @@ class Rows:
         return filled.index_copy(0, self.slots, values)
 
 
+class PairList:
+    """Pairs of a batch laid end to end on its device.
+
+    Laying them out again takes longer than the arithmetic on small systems; whoever evaluates the
+    same lists again and again keeps this object. See :meth:`Batch.lay_out`.
+
+    Args:
+        pairs: Pairs of each system.
+        offsets: Index of the first site of each system, shape (n_systems,).
+        device: Where to keep them.
+
+    Attributes:
+        receivers: Site that sees, shape (n_pairs,), int64.
+        senders: Site that is seen, shape (n_pairs,), int64.
+        images: Lattice translation of the sender's image, shape (n_pairs, 3), int32.
+    """
+
+    def __init__(
+        self, pairs: Sequence[Pairs], offsets: NDArray[np.int64], device: torch.device
+    ) -> None:
+        def flat(parts: list[NDArray[np.int64]]) -> Tensor:
+            moved = [part + offset for part, offset in zip(parts, offsets, strict=True)]
+            return torch.from_numpy(np.concatenate(moved)).to(device)
+
+        self.receivers = flat([p.receivers for p in pairs])
+        self.senders = flat([p.senders for p in pairs])
+        self.images = torch.from_numpy(np.concatenate([p.shifts for p in pairs])).to(device)
+        self._counts = [len(p.senders) for p in pairs]
+        self._translations: tuple[Tensor, Tensor] | None = None
+
+    def translations(self, cells: Tensor) -> Tensor:
+        """Translation of every sender's image in Å, shape (n_pairs, 3), float64.
+
+        Args:
+            cells: Cells in Å, shape (n_systems, 3, 3), float64. The translations are kept as long
+                as this very tensor is given, which must not be written to.
+        """
+        if self._translations is None or self._translations[0] is not cells:
+            steps = self.images.to(torch.float64).split(self._counts)
+            # One small product per system is much faster than one with a cell for every pair.
+            moves = torch.cat([step @ cell for step, cell in zip(steps, cells, strict=True)])
+            self._translations = cells, moves
+        return self._translations[1]
+
+
 class Batch:
     """One or several soft structures laid end to end.
 
@@ -217,9 +262,13 @@ class Batch:
         """Weight of every node from the parameters of all systems, shape (n_nodes,)."""
         return torch.cat([theta, theta.new_ones(1)]).index_select(0, self.node_parameter)
 
+    def lay_out(self, pairs: Sequence[Pairs]) -> PairList:
+        """Pairs of each system laid end to end, for repeated use in :meth:`geometry`."""
+        return PairList(pairs, self.site_offsets, self.device)
+
     def geometry(
         self,
-        pairs: Sequence[Pairs],
+        pairs: Sequence[Pairs] | PairList,
         positions: Tensor,
         cells: Tensor,
         cutoff: float,
@@ -228,25 +277,18 @@ class Batch:
         """Vectors of all pairs within the cutoff.
 
         Args:
-            pairs: Pairs of each system; those beyond the cutoff are dropped.
+            pairs: Pairs of each system, laid out or not; those beyond the cutoff are dropped.
             positions: Positions of all sites in Å, shape (n_sites, 3), float64.
             cells: Cells in Å, shape (n_systems, 3, 3), float64.
             cutoff: Radius in Å.
             dtype: Type of the vectors; they are computed in float64 and rounded once.
         """
-        receivers = self._flat([p.receivers for p in pairs])
-        senders = self._flat([p.senders for p in pairs])
-        images = torch.from_numpy(np.concatenate([p.shifts for p in pairs])).to(self.device)
-        counts = [len(p.senders) for p in pairs]
-        # One small product per system is much faster than one with a cell for every pair.
-        translations = torch.cat(
-            [
-                steps @ cell
-                for steps, cell in zip(images.to(torch.float64).split(counts), cells, strict=True)
-            ]
-        )
+        listed = pairs if isinstance(pairs, PairList) else self.lay_out(pairs)
+        receivers, senders, images = listed.receivers, listed.senders, listed.images
         vectors = (
-            positions.index_select(0, senders) - positions.index_select(0, receivers) + translations
+            positions.index_select(0, senders)
+            - positions.index_select(0, receivers)
+            + listed.translations(cells)
         )
         near = ((vectors * vectors).mv(vectors.new_ones(3)) < cutoff * cutoff).nonzero().squeeze(1)
         if len(near) < len(vectors):
@@ -278,10 +320,6 @@ class Batch:
             (self.n_systems, *values.shape[1:]), dtype=torch.float64, device=values.device
         )
         return sums.index_add(0, systems, values.to(torch.float64))
-
-    def _flat(self, parts: list[NDArray[np.int64]]) -> Tensor:
-        moved = [part + offset for part, offset in zip(parts, self.site_offsets, strict=True)]
-        return torch.from_numpy(np.concatenate(moved)).to(self.device)
 
     def graph(
         self, geometry: Geometry, weights: Tensor, coupling: Coupling, tap: Tap | None = None
