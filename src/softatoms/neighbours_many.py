@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from .neighbours import Pairs, complete_cell, neighbour_pairs
-from .structure import SoftAtoms
 
 MOST_SITES = 64
 """Systems with more sites are searched one by one, on a grid."""
@@ -26,6 +25,22 @@ FEWEST_SYSTEMS = 4
 
 MOST_DISTANCES = 2**22
 """Distances to hold at a time: 32 MB."""
+
+
+class Placed(Protocol):
+    """What a search looks at: a soft structure, or anything that is placed like one."""
+
+    @property
+    def positions(self) -> NDArray[np.float64]:
+        """Cartesian positions in Å, shape (n_sites, 3)."""
+
+    @property
+    def cell(self) -> NDArray[np.float64]:
+        """Lattice vectors as rows in Å, shape (3, 3)."""
+
+    @property
+    def pbc(self) -> NDArray[np.bool_]:
+        """Periodicity along each lattice vector, shape (3,)."""
 
 
 class _Kind(NamedTuple):
@@ -52,7 +67,7 @@ class _Kind(NamedTuple):
         return self.n_sites**2 * int(np.prod([2 * count + 1 for count in self.reach]))
 
 
-def neighbour_pairs_of_many(systems: Sequence[SoftAtoms], cutoff: float) -> list[Pairs]:
+def neighbour_pairs_of_many(systems: Sequence[Placed], cutoff: float) -> list[Pairs]:
     """Pairs of each system that include all closer than a cutoff.
 
     Args:
@@ -63,7 +78,7 @@ def neighbour_pairs_of_many(systems: Sequence[SoftAtoms], cutoff: float) -> list
         One list per system, in the same order.
     """
     found: dict[int, Pairs] = {}
-    small = [index for index, soft in enumerate(systems) if len(soft) <= MOST_SITES]
+    small = [index for index, soft in enumerate(systems) if len(soft.positions) <= MOST_SITES]
     if len(small) < FEWEST_SYSTEMS:
         small = []
     boxes = _boxes([systems[index] for index in small])
@@ -84,7 +99,7 @@ def neighbour_pairs_of_many(systems: Sequence[SoftAtoms], cutoff: float) -> list
     ]
 
 
-def _boxes(systems: Sequence[SoftAtoms]) -> NDArray[np.float64]:
+def _boxes(systems: Sequence[Placed]) -> NDArray[np.float64]:
     """Cells of full rank, shape (n_systems, 3, 3)."""
     return np.array(
         [s.cell if s.pbc.all() else complete_cell(s.cell, s.pbc) for s in systems]
@@ -92,7 +107,7 @@ def _boxes(systems: Sequence[SoftAtoms]) -> NDArray[np.float64]:
 
 
 def _by_kind(
-    systems: Sequence[SoftAtoms], boxes: NDArray[np.float64], cutoff: float
+    systems: Sequence[Placed], boxes: NDArray[np.float64], cutoff: float
 ) -> dict[_Kind, list[int]]:
     """Indices of the systems of each kind."""
     # Wrapped sites differ by less than a lattice vector: one image more than the cutoff spans.
@@ -101,12 +116,12 @@ def _by_kind(
     for index, (soft, reach) in enumerate(zip(systems, reaches.astype(int).tolist(), strict=True)):
         pbc = soft.pbc.tolist()
         images = [count if periodic else 0 for count, periodic in zip(reach, pbc, strict=True)]
-        kinds.setdefault(_Kind(len(soft), tuple(pbc), tuple(images)), []).append(index)
+        kinds.setdefault(_Kind(len(soft.positions), tuple(pbc), tuple(images)), []).append(index)
     return kinds
 
 
 def _side_by_side(
-    systems: Sequence[SoftAtoms], cells: NDArray[np.float64], kind: _Kind, cutoff: float
+    systems: Sequence[Placed], cells: NDArray[np.float64], kind: _Kind, cutoff: float
 ) -> list[Pairs]:
     positions = np.stack([soft.positions for soft in systems])
     wraps = np.where(kind.pbc, np.floor(positions @ np.linalg.inv(cells)), 0.0)

@@ -105,7 +105,7 @@ def write_table(
             raise TableError(f"{path}: row {row.get(schema.key)!r} lacks or adds columns: {wrong}")
         for column in columns:
             _check_type(path, schema, column, row)
-    data = pa.Table.from_pylist([dict(row) for row in rows], schema=_arrow_schema(columns))
+    data = pa.Table.from_pylist([dict(row) for row in rows], schema=arrow_schema(columns))
     _check_values(path, schema, columns, data)
     metadata = {
         _NAME: name.encode(),
@@ -161,7 +161,7 @@ def read_table(path: str | Path, name: str) -> Table:
     except (KeyError, ValueError, TypeError) as error:
         raise TableError(f"{source}: metadata is damaged: {error}") from None
     columns = schema.expanded(elements)
-    _check_fields(source, data.schema, _arrow_schema(columns))
+    _check_fields(source, data.schema, arrow_schema(columns))
     if _seal(data, metadata) != metadata.get(_SEAL):
         raise TableError(f"{source}: was changed after softatoms wrote it; run the stage again")
     _check_values(source, schema, columns, data)
@@ -242,7 +242,8 @@ def _listed(identifiers: Sequence[str]) -> str:
     return f"{shown} and {more} more" if more > 0 else shown
 
 
-def _arrow_schema(columns: Sequence[Column]) -> pa.Schema:
+def arrow_schema(columns: Sequence[Column]) -> pa.Schema:
+    """Declared columns as fields, with unit and description in their metadata."""
     return pa.schema(
         [
             pa.field(
