@@ -9,17 +9,14 @@ machine at hand and are only there to judge the ratios by.
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from ase.build import bulk
 
 import softatoms as sa
+from claims import Claim, Stopwatch, verdict
 from softatoms.evaluation import check_device
 from softatoms.graph import Batch
 from softatoms.neighbours import neighbour_pairs
@@ -27,50 +24,6 @@ from softatoms.potentials.base import Potential
 
 ENERGY_FORCES_STRESS = ("energy", "forces", "stress")
 ARGON = {"epsilon": 0.01042, "sigma": 3.405, "cutoff": 8.5, "onset": 7.0}
-
-
-@dataclass
-class Claim:
-    """A ratio and the limit it has to keep."""
-
-    name: str
-    value: float
-    limit: float
-    at_most: bool = True
-
-    @property
-    def holds(self) -> bool:
-        """Whether the ratio keeps its limit."""
-        return self.value <= self.limit if self.at_most else self.value >= self.limit
-
-
-class Stopwatch:
-    """Median wall time of a call on one device.
-
-    Args:
-        device: Where the work runs; a GPU is waited for.
-        seconds: How long to repeat a call.
-    """
-
-    def __init__(self, device: str, seconds: float) -> None:
-        self.device = torch.device(device)
-        self.seconds = seconds
-
-    def __call__(self, call: Callable[[], object]) -> float:
-        """Seconds that ``call`` takes."""
-        for _ in range(2):
-            self._timed(call)
-        times: list[float] = []
-        while sum(times) < self.seconds or len(times) < 5:
-            times.append(self._timed(call))
-        return statistics.median(times)
-
-    def _timed(self, call: Callable[[], object]) -> float:
-        start = time.perf_counter()
-        call()
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        return time.perf_counter() - start
 
 
 def copper(cells: int) -> sa.SoftAtoms:
@@ -206,12 +159,7 @@ def main() -> int:
         *graph_share(watch, arguments.device),
         *batch_gain(watch, arguments.device),
     ]
-    print()
-    for claim in claims:
-        sign = "≤" if claim.at_most else "≥"
-        verdict = "ok" if claim.holds else "MISSED"
-        print(f"{claim.name:45s} {claim.value:6.2f}   {sign} {claim.limit:<5g} {verdict}")
-    return 0 if all(claim.holds for claim in claims) else 1
+    return verdict(claims)
 
 
 if __name__ == "__main__":
