@@ -20,6 +20,7 @@ _HOME = {
     "SoftCalculator": "calculator",
     "Relaxation": "relax",
     "relax_batch": "relax",
+    "run_dynamics": "dynamics",
     "load_potential": "potentials.registry",
     "save_potential": "potentials.registry",
     "SoftatomsError": "errors",
@@ -43,12 +44,14 @@ __all__ = [
     "evaluate_batch",
     "load_potential",
     "relax_batch",
+    "run_dynamics",
     "save_potential",
 ]
 
 if TYPE_CHECKING:
     from .batch_evaluator import Evaluation
     from .calculator import SoftCalculator
+    from .dynamics import run_dynamics
     from .errors import CheckpointError, OptionError, SoftatomsError, StructureError
     from .evaluation import evaluate, evaluate_batch
     from .potentials.base import Potential

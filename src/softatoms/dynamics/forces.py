@@ -1,0 +1,212 @@
+"""Energies and forces of all systems in one call, in which a sick one does not spoil the others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..batch_evaluator import BatchEvaluator
+from ..errors import SoftatomsError
+from ..graph import Batch, Coupling
+from ..potentials.base import Potential
+from .members import Members
+from .neighbour_lists import NeighbourLists
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What the potential gives for all systems.
+
+    Attributes:
+        energies: In eV, shape (n_systems,).
+        forces: In eV/Å, shape (n_sites, 3).
+        stresses: In eV/Å³, shape (n_systems, 3, 3); nan if not wanted.
+        slopes: dE/dλ in eV, shape (n_systems,); nan if not wanted.
+        problems: What is wrong with systems that have no finite energy or forces, by their row;
+            their numbers are 0.
+    """
+
+    energies: Tensor
+    forces: Tensor
+    stresses: Tensor
+    slopes: Tensor
+    problems: Mapping[int, str]
+
+
+class Forces:
+    """Evaluates the systems of a batch again and again.
+
+    Args:
+        potential: The energy function.
+        members: The systems.
+        coupling: Coupling of soft sites.
+        dtype: Precision of the potential.
+        skin: Margin of the neighbour lists in Å.
+    """
+
+    def __init__(
+        self,
+        potential: Potential,
+        members: Members,
+        coupling: Coupling,
+        dtype: torch.dtype,
+        skin: float,
+    ) -> None:
+        self._members, self._coupling, self._dtype = members, coupling, dtype
+        self._evaluator = BatchEvaluator(potential, members.batch, coupling, dtype)
+        self.lists = NeighbourLists(members, self._evaluator.potential.cutoff, skin)
+
+    @property
+    def potential(self) -> Potential:
+        """The energy function in the precision and on the device of the run."""
+        return self._evaluator.potential
+
+    def evaluate(
+        self, positions: Tensor, cells: Tensor, theta: Tensor, wanted: frozenset[str]
+    ) -> Outputs:
+        """Energies, forces and what else is wanted.
+
+        Args:
+            positions: In Å, shape (n_sites, 3).
+            cells: In Å, shape (n_systems, 3, 3).
+            theta: Weights, shape (n_parameters,).
+            wanted: ``forces``, and ``stress`` or ``weight_gradient`` where needed.
+        """
+        listed, problems = self.lists.update(positions, cells)
+        try:
+            found = self._evaluator.evaluate_joined(
+                positions=positions, cells=cells, theta=theta, pairs=listed, wanted=wanted
+            )
+        except torch.OutOfMemoryError:
+            raise
+        except (SoftatomsError, RuntimeError):
+            found = self._one_by_one(
+                range(self._members.n_systems), positions, cells, theta, wanted
+            )
+        if not bool(torch.isfinite(found["forces"]).all() & torch.isfinite(found["energy"]).all()):
+            found, sick = self._isolated(found, positions, cells, theta, wanted)
+            problems = {**sick, **problems}
+        outputs = self._outputs(found)
+        return self._without(outputs, problems) if problems else outputs
+
+    def heat_flux(
+        self, positions: Tensor, cells: Tensor, theta: Tensor, velocities: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Heat flux and its convective part in eV Å/fs, each of shape (n_systems, 3)."""
+        listed, _ = self.lists.update(positions, cells)
+        found = self._evaluator.evaluate_joined(
+            positions=positions,
+            cells=cells,
+            theta=theta,
+            pairs=listed,
+            wanted=frozenset({"heat_flux"}),
+            velocities=velocities,
+        )
+        return found["heat_flux"], found["convective_heat_flux"]
+
+    def _outputs(self, found: dict[str, Tensor]) -> Outputs:
+        members = self._members
+        none = found["energy"].new_full((members.n_systems,), float("nan"))
+        gradient = found.get("weight_gradient")
+        return Outputs(
+            energies=found["energy"],
+            forces=found["forces"],
+            stresses=found.get("stress", none.reshape(-1, 1, 1).expand(-1, 3, 3)),
+            slopes=none if gradient is None else members.slopes(gradient),
+            problems={},
+        )
+
+    def _without(self, outputs: Outputs, problems: Mapping[int, str]) -> Outputs:
+        """Zeros in place of the numbers of sick systems."""
+        sick = torch.zeros(self._members.n_systems, dtype=torch.bool, device=self._members.device)
+        sick[list(problems)] = True
+        return Outputs(
+            energies=outputs.energies.masked_fill(sick, 0.0),
+            forces=outputs.forces.masked_fill(self._members.spread(sick).unsqueeze(1), 0.0),
+            stresses=outputs.stresses.masked_fill(sick.reshape(-1, 1, 1), 0.0),
+            slopes=outputs.slopes.masked_fill(sick, 0.0),
+            problems=problems,
+        )
+
+    def _isolated(
+        self,
+        found: dict[str, Tensor],
+        positions: Tensor,
+        cells: Tensor,
+        theta: Tensor,
+        wanted: frozenset[str],
+    ) -> tuple[dict[str, Tensor], dict[int, str]]:
+        """Tell the sick from those that only shared a batch with them.
+
+        Numbers that are not finite spread: an empty slot of any row repeats the first site.
+        """
+        finite = self._finite(found)
+        rows = (~finite).nonzero().squeeze(1).tolist()
+        alone = self._one_by_one(rows, positions, cells, theta, wanted)
+        chosen = ~finite
+        merged = {}
+        for name, values in alone.items():
+            mask = chosen if len(values) == len(chosen) else self._members.spread(chosen)
+            if name == "weight_gradient":
+                mask = chosen.index_select(0, self._members.parameter_system)
+            mask = mask.reshape(-1, *(1,) * (values.dim() - 1))
+            merged[name] = torch.where(mask, values, found[name])
+        finite = self._finite(merged)
+        sick = (~finite).nonzero().squeeze(1).tolist()
+        return merged, dict.fromkeys(sick, "the energy or a force is not finite")
+
+    def _finite(self, found: dict[str, Tensor]) -> Tensor:
+        """Which systems have a finite energy and finite forces, shape (n_systems,)."""
+        bad_sites = (~torch.isfinite(found["forces"]).all(1)).to(torch.float64)
+        return torch.isfinite(found["energy"]) & (self._members.sum(bad_sites) == 0)
+
+    def _one_by_one(
+        self,
+        rows: Sequence[int],
+        positions: Tensor,
+        cells: Tensor,
+        theta: Tensor,
+        wanted: frozenset[str],
+    ) -> dict[str, Tensor]:
+        """Results of some systems evaluated alone, nan for those that fail and for all others."""
+        members = self._members
+        nan = float("nan")
+        results = {
+            "energy": positions.new_full((members.n_systems,), nan),
+            "forces": torch.full_like(positions, nan),
+        }
+        if "stress" in wanted:
+            results["stress"] = positions.new_full((members.n_systems, 3, 3), nan)
+        if "weight_gradient" in wanted:
+            results["weight_gradient"] = torch.full_like(theta, nan)
+        site_offsets = np.cumsum([0, *members.batch.site_counts])
+        offsets = np.cumsum([0, *members.batch.parameter_counts])
+        for row in rows:
+            own = slice(site_offsets[row], site_offsets[row + 1])
+            weights = slice(offsets[row], offsets[row + 1])
+            parts = {"energy": slice(row, row + 1), "forces": own}
+            parts |= {"stress": slice(row, row + 1), "weight_gradient": weights}
+            try:
+                alone = BatchEvaluator(
+                    self._evaluator.potential,
+                    Batch([members.systems[row]], members.device),
+                    self._coupling,
+                    self._dtype,
+                ).evaluate_joined(
+                    positions=positions[own],
+                    cells=cells[row : row + 1],
+                    theta=theta[weights],
+                    pairs=[self.lists.pairs_of(row)],
+                    wanted=wanted,
+                )
+            except torch.OutOfMemoryError:
+                raise
+            except (SoftatomsError, RuntimeError):
+                continue
+            for name, values in results.items():
+                values[parts[name]] = alone[name]
+        return results
