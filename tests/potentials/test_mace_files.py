@@ -124,6 +124,36 @@ class TestReading:
         for name in ALL:
             assert_close(getattr(rounded, name), getattr(exact, name), "float32")
 
+    def test_files_of_older_versions_lack_attributes(self, tmp_path: Path) -> None:
+        old = build(blocks="AgnosticResidual", hidden="4x0e + 4x1o", dtype=torch.float32)
+        recent = converted(build(blocks="AgnosticResidual", dtype=torch.float32))
+        for module in old.modules():
+            for name in (
+                "heads",
+                "num_heads",
+                "apply_cutoff",
+                "edge_irreps",
+                "radial_MLP",
+                "cueq_config",
+                "oeq_config",
+                "use_agnostic_product",
+                "use_reduced_cg",
+                "use_so3",
+                "use_last_readout_only",
+                "use_edge_irreps_first",
+                "lammps_mliap",
+            ):
+                module.__dict__.pop(name, None)
+        potential = load(saved(old, tmp_path))
+        soft = sa.SoftAtoms.from_ase(alloy())
+        assert_close(sa.evaluate(potential, soft).energy, sa.evaluate(recent, soft).energy, "same")
+
+    def test_a_model_without_its_parts_is_refused(self, tmp_path: Path) -> None:
+        maimed = build(hidden="4x0e", max_ell=1)
+        del maimed.interactions[0].linear_up
+        with pytest.raises(sa.CheckpointError, match="not built like the models of mace-torch"):
+            load(saved(maimed, tmp_path))
+
 
 class TestByName:
     def test_reads_what_is_in_the_cache(

@@ -89,13 +89,13 @@ def load_mace(
         source = {"file": file.name, "sha256": digest}
         try:
             potential = convert(original, head, source)
+            compare(potential, original)
         except CheckpointError as error:
             raise CheckpointError(f"{file}: {error}") from None
-        except (AttributeError, IndexError, KeyError, RuntimeError) as error:
+        except (AttributeError, IndexError, KeyError, TypeError, RuntimeError) as error:
             raise CheckpointError(
                 f"{file} is not built like the models of mace-torch that are known: {error}"
             ) from error
-        compare(potential, original)
     return potential
 
 
