@@ -1,0 +1,1 @@
+"""Structures with labels: where they come from, what is wrong with them, how they are split."""
