@@ -13,6 +13,7 @@ import sys
 import torch
 
 import backends_chgnet
+import backends_mace
 import softatoms as sa
 from claims import Claim, Stopwatch, verdict
 
@@ -38,6 +39,8 @@ def main() -> int:
     claims: list[Claim] = []
     if arguments.only != "mace":
         claims += chgnet(watch)
+    if arguments.only != "chgnet":
+        claims += backends_mace.run(watch)
     return verdict(claims)
 
 
