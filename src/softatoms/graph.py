@@ -160,7 +160,7 @@ class Rows:
         """Spread values of edges over the slots; slots left over hold ``empty``."""
         filled = values.new_empty((n_receivers * self.width, *values.shape[1:]))
         filled[:] = empty
-        return filled.index_copy(0, self.slots, values)
+        return filled.index_copy_(0, self.slots, values)
 
 
 class PairList:
@@ -290,20 +290,21 @@ class Batch:
             - positions.index_select(0, receivers)
             + listed.translations(cells)
         )
-        near = ((vectors * vectors).mv(vectors.new_ones(3)) < cutoff * cutoff).nonzero().squeeze(1)
-        if len(near) < len(vectors):
-            vectors = vectors.index_select(0, near)
-            receivers, senders = receivers.index_select(0, near), senders.index_select(0, near)
-            images = images.index_select(0, near)
-        rows = Rows.of(receivers, self.n_sites, is_sorted=True)
-        beyond = vectors.new_tensor([2.0 * cutoff, 0.0, 0.0])
+        squares = (vectors * vectors).mv(vectors.new_ones(3))
+        near = (squares < cutoff * cutoff).nonzero().squeeze(1)
+        rows = Rows.of(receivers.index_select(0, near), self.n_sites, is_sorted=True)
+        # What every slot holds is picked from all pairs at once; an empty one picks the pair that
+        # stands behind the last and reaches beyond the cutoff.
+        n_pairs = len(vectors)
+        picked = rows.fill(near, self.n_sites, n_pairs)
+        beyond = vectors.new_tensor([[2.0 * cutoff, 0.0, 0.0]])
         return Geometry(
-            senders=rows.fill(senders, self.n_sites, 0),
-            vectors=rows.fill(vectors, self.n_sites, beyond).to(dtype),
-            filled=rows.fill(torch.ones_like(senders, dtype=torch.bool), self.n_sites, False),
+            senders=torch.cat([senders, senders.new_zeros(1)]).index_select(0, picked),
+            vectors=torch.cat([vectors, beyond]).index_select(0, picked).to(dtype),
+            filled=picked < n_pairs,
             width=rows.width,
             slots=rows.slots,
-            images=images.to(torch.int64),
+            images=images.index_select(0, near).to(torch.int64),
         )
 
     def sum_by_system(self, values: Tensor, systems: Tensor) -> Tensor:
