@@ -301,9 +301,9 @@ class BatchEvaluator:
         if done.by_vectors is not None:
             slopes = done.by_vectors.detach()
             if "forces" in wanted:
-                columns["forces"] = self._forces(done.geometry, slopes)
+                columns["forces"] = pair_forces(self.batch, done.geometry, slopes)
             if "stress" in wanted:
-                columns["stress"] = self._stress(done.geometry, slopes, done.cells)
+                columns["stress"] = pair_stress(self.batch, done.geometry, slopes, done.cells)
             if velocities is not None:
                 convective = convective_flux(
                     batch, done.weights.detach(), done.node_energies.detach(), velocities
@@ -329,7 +329,7 @@ class BatchEvaluator:
         if done.by_theta is None:
             return columns
         if done.by_vectors is not None and "stress_weight_gradient" in wanted:
-            stress = self._stress(done.geometry, done.by_vectors, done.cells)
+            stress = pair_stress(self.batch, done.geometry, done.by_vectors, done.cells)
             columns["stress_weight_gradient"] = self._stress_by_theta(stress, done.theta)
         if "weight_hessian" in wanted:
             columns["weight_hessian"] = self._hessian(done.by_theta, done.theta)
@@ -338,25 +338,6 @@ class BatchEvaluator:
     def _isolated_energies(self) -> Tensor:
         species = self.potential.species_index(self.batch.numbers)
         return self.potential.isolated_energies.index_select(0, species)
-
-    def _forces(self, geometry: Geometry, by_pair: Tensor) -> Tensor:
-        pull = by_pair.to(torch.float64)
-        received = pull.reshape(self.batch.n_sites, geometry.width, 3).sum(1)
-        return received.index_add_(0, geometry.senders, -pull)
-
-    def _stress(self, geometry: Geometry, by_pair: Tensor, cells: Tensor) -> Tensor:
-        # The derivative by the deformation gradient, then its symmetric part.
-        vectors = geometry.vectors.detach().to(torch.float64)
-        slopes = by_pair.to(torch.float64)
-        if len(set(self.batch.site_counts)) == 1:
-            shape = (self.batch.n_systems, len(vectors) // self.batch.n_systems, 3)
-            virial = torch.bmm(vectors.reshape(shape).transpose(1, 2), slopes.reshape(shape))
-        else:
-            counts = [count * geometry.width for count in self.batch.site_counts]
-            parts = zip(vectors.split(counts), slopes.split(counts), strict=True)
-            virial = torch.stack([vector.T @ slope for vector, slope in parts])
-        volumes = torch.linalg.det(cells).abs().reshape(-1, 1, 1)
-        return (virial + virial.transpose(1, 2)) / (2.0 * volumes)
 
     def _potential_flux(self, done: _Pass, slopes: Tensor, velocities: Tensor) -> Tensor:
         flux = direct_flux(self.batch, done.geometry, slopes, velocities)
@@ -397,3 +378,45 @@ class BatchEvaluator:
             for index in having:
                 rows[index].append(parts[index])
         return [torch.stack(own) if own else theta.new_zeros((0, 0)) for own in rows]
+
+
+def pair_forces(batch: Batch, geometry: Geometry, by_pair: Tensor) -> Tensor:
+    """Forces in eV/Å from the derivatives by pair vectors.
+
+    Args:
+        batch: The systems.
+        geometry: Their pairs.
+        by_pair: ∂E/∂r_e in eV/Å, shape of the pair vectors.
+
+    Returns:
+        Forces on all sites, shape (n_sites, 3), float64; differentiable where ``by_pair`` is.
+    """
+    pull = by_pair.to(torch.float64)
+    received = pull.reshape(batch.n_sites, geometry.width, 3).sum(1)
+    return received.index_add_(0, geometry.senders, -pull)
+
+
+def pair_stress(batch: Batch, geometry: Geometry, by_pair: Tensor, cells: Tensor) -> Tensor:
+    """Stress in eV/Å³ from the derivatives by pair vectors.
+
+    Args:
+        batch: The systems.
+        geometry: Their pairs.
+        by_pair: ∂E/∂r_e in eV/Å, shape of the pair vectors.
+        cells: Cells in Å, shape (n_systems, 3, 3).
+
+    Returns:
+        Stresses, shape (n_systems, 3, 3), float64; differentiable where ``by_pair`` is.
+    """
+    # The derivative by the deformation gradient, then its symmetric part.
+    vectors = geometry.vectors.detach().to(torch.float64)
+    slopes = by_pair.to(torch.float64)
+    if len(set(batch.site_counts)) == 1:
+        shape = (batch.n_systems, len(vectors) // batch.n_systems, 3)
+        virial = torch.bmm(vectors.reshape(shape).transpose(1, 2), slopes.reshape(shape))
+    else:
+        counts = [count * geometry.width for count in batch.site_counts]
+        parts = zip(vectors.split(counts), slopes.split(counts), strict=True)
+        virial = torch.stack([vector.T @ slope for vector, slope in parts])
+    volumes = torch.linalg.det(cells).abs().reshape(-1, 1, 1)
+    return (virial + virial.transpose(1, 2)) / (2.0 * volumes)
