@@ -59,6 +59,9 @@ class Graph:
         held: Slots of ``edges`` that hold an edge, shape (n_held,), int64.
         images: Lattice translation from the receiver's cell to the sender's of each held edge,
             shape (n_held, 3), int64.
+        by_site: Edges between sites, where that says the same in fewer words: with ``mean_field``
+            coupling all candidates of a site hear the same, and what a site sends is the sum of
+            what its candidates send, each times its weight. None otherwise.
     """
 
     numbers: Tensor
@@ -67,6 +70,7 @@ class Graph:
     weights: Tensor
     held: Tensor
     images: Tensor
+    by_site: Edges | None = None
 
     @staticmethod
     def of_isolated_atoms(numbers: Tensor, like: Tensor) -> Graph:
@@ -389,6 +393,16 @@ class Batch:
             width=rows.width,
             tap=tap,
         )
+        by_site = None
+        if coupling == "mean_field" and not self.one_node_per_site:
+            by_site = Edges(
+                geometry.senders,
+                geometry.vectors,
+                geometry.filled.to(geometry.vectors.dtype),
+                self.site_system,
+                geometry.width,
+                tap,
+            )
         return Graph(
             numbers=self.numbers,
             edges=edges,
@@ -396,4 +410,5 @@ class Batch:
             weights=weights,
             held=rows.slots,
             images=images,
+            by_site=by_site,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from ase.build import bulk, fcc110, molecule
 
 import softatoms as sa
 from potentials.mace_package import build, by_calculator, converted, mace_torch, small
+from softatoms.graph import Batch, Graph
 from softatoms.potentials import mace_layers
 from softatoms.potentials.mace import Mace
 from softatoms.potentials.mace_import import compare
@@ -183,3 +185,36 @@ def test_both_ways_to_sum_the_first_layer_agree(name: str, monkeypatch: pytest.M
     by_edge = sa.evaluate(small(name), soft, properties=properties)
     for quantity in properties:
         assert_close(getattr(by_edge, quantity), getattr(by_species, quantity), "same")
+
+
+@pytest.mark.parametrize("name", ["density", "scalars"])
+@pytest.mark.parametrize("most_summed_species", [6, 0])
+def test_sites_and_nodes_hear_the_same(
+    name: str, most_summed_species: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    potential = (
+        small(name)
+        if name == "density"
+        else converted(build(hidden="4x0e + 4x1o", blocks="AgnosticResidual", apply_cutoff=False))
+    )
+    monkeypatch.setattr(mace_layers, "MOST_SUMMED_SPECIES", most_summed_species)
+    soft = (
+        sa.SoftAtoms.from_ase(alloy())
+        .with_candidates([0, 2], {"Cu": 0.5, "O": 0.4}, tie="a")
+        .with_candidates([3], {"Cu": 0.2, "Au": 0.3, "O": 0.5})
+        .with_existence([5], 0.3)
+    )
+    soft = soft.with_velocities(0.01 * np.random.default_rng(0).normal(size=(8, 3)))
+    properties = (*ALL, "weight_gradient", "heat_flux", "stress_weight_gradient", "weight_hessian")
+    by_site = sa.evaluate(potential, soft, properties=properties)
+    graph_of = Batch.graph
+
+    def without_sites(*arguments: Any) -> Graph:
+        graph = graph_of(*arguments)
+        assert graph.by_site is not None
+        return dataclasses.replace(graph, by_site=None)
+
+    monkeypatch.setattr(Batch, "graph", without_sites)
+    by_node = sa.evaluate(potential, soft, properties=properties)
+    for quantity in properties:
+        assert_close(getattr(by_site, quantity), getattr(by_node, quantity), "same")

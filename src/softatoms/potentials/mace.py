@@ -28,6 +28,7 @@ from .mace_layers import (
     Messages,
     Path,
     Readout,
+    Speakers,
     Surroundings,
     slices,
 )
@@ -215,16 +216,17 @@ class Mace(Potential):
 
     def interaction(self, graph: Graph) -> Tensor:
         """See :meth:`Potential.interaction`."""
-        edges = graph.edges
         species = self.species_index(graph.numbers)
         nodes = BySpecies.of(species)
+        is_distorted = self.radial.transform != "none"
+        speakers = Speakers.of(graph, may_be_sites=not is_distorted)
+        edges = speakers.edges
         distance = edges.squared_lengths().sqrt()
-        by_pair = self.repulsion is not None or self.radial.transform != "none"
-        pairs = PairSpecies.of(edges, species) if by_pair else None
-        basis, fading = self.radial(distance, pairs if self.radial.transform != "none" else None)
+        pairs = PairSpecies.of(edges, species) if is_distorted else None
+        basis, fading = self.radial(distance, pairs)
         fading = fading.unsqueeze(1)
         around = Surroundings(
-            edges,
+            speakers,
             basis * fading if self.fades_basis else basis,
             None if self.fades_basis else fading,
             # MACE looks from the sender to the receiver.
@@ -241,8 +243,8 @@ class Mace(Potential):
             for readout in self._readouts_after(number):
                 own = readout(features[:, layer.scalar])
                 energies = energies + own - readout(alone).index_select(0, nodes.position)
-        if self.repulsion is not None and pairs is not None:
-            energies = energies + self.repulsion(edges, distance, pairs)
+        if self.repulsion is not None:
+            energies = energies + self.repulsion(graph.edges, species)
         return energies
 
     def isolated_readouts(self) -> Tensor:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ..gather import Edges, gather
+from ..graph import Graph
 from .mace_radial import RadialNetwork
 
 MOST_SUMMED_SPECIES = 6
@@ -135,6 +136,56 @@ class Linear(nn.Module):
 
 
 @dataclass(frozen=True)
+class Speakers:
+    """Who sends and who hears: the nodes, or the sites they are candidates of.
+
+    Where all candidates of a site hear the same, one message serves them all, and what they send
+    is added up before.
+
+    Attributes:
+        edges: Edges between speakers.
+        sites: Site of each node, shape (n_nodes,), int64; None if nodes speak for themselves.
+        weights: Weight of each node, shape (n_nodes,).
+    """
+
+    edges: Edges
+    sites: Tensor | None
+    weights: Tensor
+
+    @staticmethod
+    def of(graph: Graph, *, may_be_sites: bool) -> Speakers:
+        """Sites if that is possible, otherwise nodes.
+
+        Args:
+            graph: The graph.
+            may_be_sites: Whether messages are the same for receivers and linear in senders.
+        """
+        weights = graph.weights.to(graph.edges.vectors.dtype)
+        if graph.by_site is None or not may_be_sites:
+            return Speakers(graph.edges, None, weights)
+        return Speakers(graph.by_site, graph.sites, weights)
+
+    def sent(self, of_nodes: Tensor) -> Tensor:
+        """What speakers send, from what nodes send, shape (n_speakers, ...)."""
+        if self.sites is None:
+            return of_nodes
+        weights = self.weights.reshape(-1, *[1] * (of_nodes.dim() - 1))
+        sums = of_nodes.new_zeros((self.edges.n_receivers, *of_nodes.shape[1:]))
+        return sums.index_add(0, self.sites, weights * of_nodes)
+
+    def heard(self, of_speakers: Tensor) -> Tensor:
+        """What nodes hear, from what speakers hear, shape (n_nodes, ...)."""
+        return of_speakers if self.sites is None else of_speakers.index_select(0, self.sites)
+
+    def counting_edges(self) -> Edges:
+        """Edges along which every node behind a speaker counts by its weight."""
+        if self.sites is None:
+            return self.edges
+        existence = self.sent(torch.ones_like(self.weights)).index_select(0, self.edges.senders)
+        return replace(self.edges, factors=self.edges.factors * existence)
+
+
+@dataclass(frozen=True)
 class Path:
     """One way in which features of a neighbour and a direction make up a message.
 
@@ -154,13 +205,13 @@ class Surroundings:
     """What all layers know of the edges.
 
     Attributes:
-        edges: The edges.
+        speakers: Who sends and hears along the edges.
         basis: Radial functions, shape (n_edges, n_functions).
         fading: Factor of every message, shape (n_edges, 1), or None if the basis has it.
         harmonics: Spherical harmonics by degree, shape (n_edges, 2 × degree + 1) each.
     """
 
-    edges: Edges
+    speakers: Speakers
     basis: Tensor
     fading: Tensor | None
     harmonics: list[Tensor]
@@ -241,10 +292,11 @@ class Messages(nn.Module):
                 parts.append(weights * arrived[sender].unsqueeze(2))
             return tuple(parts)
 
+        edges = around.speakers.edges
         sums = gather(
-            around.edges,
+            edges,
             message,
-            sender=features,
+            sender=[around.speakers.sent(values) for values in features],
             edge=around.edge_inputs(),
             along=tuple(around.harmonics[degree] for (_, degree), _ in self.blocks),
             is_last=is_last,
@@ -260,9 +312,7 @@ class Messages(nn.Module):
         parts = [
             times(torch.cat(values, dim=2), torch.cat(mix))
             if values
-            else around.basis.new_zeros(
-                (around.edges.n_receivers, 2 * irrep[0] + 1, self.n_channels)
-            )
+            else around.basis.new_zeros((edges.n_receivers, 2 * irrep[0] + 1, self.n_channels))
             for irrep, values, mix in zip(self.results, collected, mixes, strict=True)
         ]
         return self._normalised(around, torch.cat(parts, dim=1), is_last=is_last)
@@ -281,15 +331,16 @@ class Messages(nn.Module):
             nodes: Nodes by species.
             is_last: Whether no later layer depends on the result.
         """
-        edges = around.edges
+        speakers, edges = around.speakers, around.speakers.edges
         n_present = len(table)
         if n_present > MOST_SUMMED_SPECIES:
             sent = table.index_select(0, nodes.position).unsqueeze(1)
             return self.forward(around, [sent], is_last=is_last)
         along = torch.cat(around.harmonics, dim=1)
-        if n_present > 1:
-            which = functional.one_hot(nodes.position.index_select(0, edges.senders), n_present)
-            along = (along.unsqueeze(2) * which.to(along.dtype).unsqueeze(1)).flatten(1)
+        if n_present > 1 or speakers.sites is not None:
+            which = functional.one_hot(nodes.position, n_present).to(along.dtype)
+            which = speakers.sent(which).index_select(0, edges.senders)
+            along = (along.unsqueeze(2) * which.unsqueeze(1)).flatten(1)
         sums = gather(
             edges, self._hidden, edge=around.edge_inputs(), along=along, is_last=is_last
         ).unflatten(1, (-1, n_present))
@@ -322,15 +373,17 @@ class Messages(nn.Module):
         return hidden if fading is None else hidden * fading
 
     def _normalised(self, around: Surroundings, messages: Tensor, *, is_last: bool) -> Tensor:
+        speakers = around.speakers
         if not self.has_density:
-            return messages
+            return speakers.heard(messages)
 
         def density(basis: Tensor, fading: Tensor | None = None) -> Tensor:
             counted = torch.tanh(basis.mv(self.density) ** 2)
             return counted if fading is None else counted * fading.squeeze(1)
 
-        count = gather(around.edges, density, edge=around.edge_inputs(), is_last=is_last)
-        return messages / (1.0 + count).reshape(-1, 1, 1)
+        edges = speakers.counting_edges()
+        count = gather(edges, density, edge=around.edge_inputs(), is_last=is_last)
+        return speakers.heard(messages / (1.0 + count).reshape(-1, 1, 1))
 
 
 class Readout(nn.Module):

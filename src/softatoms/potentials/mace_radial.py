@@ -193,8 +193,15 @@ class PairRepulsion(nn.Module):
         self.register_buffer("reach", torch.zeros(n_species).double())
         self.register_buffer("parts", torch.zeros(len(SCREENING)).double())
 
-    def forward(self, edges: Edges, distance: Tensor, species: PairSpecies) -> Tensor:
-        """Repulsion of every node in eV, shape (n_nodes,)."""
+    def forward(self, edges: Edges, of_nodes: Tensor) -> Tensor:
+        """Repulsion of every node in eV, shape (n_nodes,).
+
+        Args:
+            edges: Edges between nodes.
+            of_nodes: Species of each node, shape (n_nodes,), int64.
+        """
+        distance = edges.squared_lengths().sqrt()
+        species = PairSpecies.of(edges, of_nodes)
         ratio = distance * species.sum(self.reach)
         screening = sum(
             part * torch.exp(-decay * ratio)
