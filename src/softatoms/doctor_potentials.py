@@ -94,7 +94,7 @@ def examine_files(paths: Sequence[Path]) -> list[Finding]:
                 found = f"file {_digest(path)}; not opened, as it may be pickled"
             else:
                 potential = load_potential(path)
-                found = f"{potential.name}, {_elements(potential)}, {potential.sha256()[:16]}…"
+                found = f"{potential.name}, {_elements(potential)}, sha256 {potential.sha256()}"
             findings.append(Finding("ok", str(path), found))
         except SoftatomsError as error:
             findings.append(Finding("missing", str(path), str(error)))
@@ -110,4 +110,4 @@ def _elements(potential: Potential) -> str:
 
 
 def _digest(file: Path) -> str:
-    return f"sha256 {hashlib.sha256(file.read_bytes()).hexdigest()[:16]}…"
+    return f"sha256 {hashlib.sha256(file.read_bytes()).hexdigest()}"

@@ -161,6 +161,7 @@ BAD_OPTIONS = [
     ("mace", {"path": "a.model", "model": "small", "trust": True}, "path"),
     ("mace", {"path": "a.model"}, "trust"),
     ("mace", {"path": "a.model", "trust": True, "sha256": "12"}, "sha256"),
+    ("mace", {"path": "no.model", "trust": True}, "sha256"),
     ("chgnet", {"model": "0.4.0"}, "model"),
     ("chgnet", {"elements": ["Cu"]}, "elements"),
     ("chgnet", {"isolated_energies": {"Cu": 1.0}}, "isolated_energies"),

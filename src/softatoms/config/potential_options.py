@@ -219,7 +219,8 @@ class MaceOptions(_Options):
     sha256: str | None = Field(
         None,
         pattern="^[0-9a-fA-F]{64}$",
-        description="Expected SHA-256 of the file; another one is refused unread.",
+        description="SHA-256 of the file; another one is refused unread. Needed in a "
+        "configuration.",
     )
 
     def problems(self, key: Key) -> list[Problem]:
@@ -228,6 +229,12 @@ class MaceOptions(_Options):
             return [Problem((*key, "path"), "give either path or model")]
         if not self.trust:
             return [Problem((*key, "trust"), "must be true: reading the file can run any code")]
+        if self.sha256 is None:
+            message = (
+                "must name the file that is trusted, so that no other can take its place "
+                "('softatoms doctor FILE' prints it)"
+            )
+            return [Problem((*key, "sha256"), message)]
         return super().problems(key)
 
 
