@@ -154,6 +154,6 @@ def _stress_of_virial(atoms: Atoms) -> Any:
     """Stress from a virial (eV), which is minus the stress times the volume."""
     for key in ("REF_virial", "REF_virials", "virial", "virials"):
         values = atoms.info.get(key)
-        if np.size(values) == 9 and atoms.cell.volume > 0:
+        if values is not None and np.size(values) == 9 and atoms.cell.volume > 0:
             return -np.array(values, dtype=np.float64).reshape(3, 3) / atoms.cell.volume
     return None

@@ -1,13 +1,14 @@
 """Frames to and from extended XYZ, the format other trainers read.
 
-Written are the keys ``REF_energy`` (eV), ``REF_forces`` (eV/Å) and ``REF_stress`` (eV/Å³, ASE's sign)
-with all digits; a label that a frame lacks is left out rather than written as zero.
+Written are the keys ``REF_energy`` (eV), ``REF_forces`` (eV/Å) and ``REF_stress`` (eV/Å³, ASE's
+sign) with all digits; a label that a frame lacks is left out rather than written as zero.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -106,11 +107,10 @@ def read_extxyz(
 
 
 def _with_split(frame: Frame, split: str) -> Frame:
-    import dataclasses
-
-    if split not in get_args(Split):
-        return dataclasses.replace(frame, status="failed", error=f"unknown split '{split}'")
-    return dataclasses.replace(frame, split=split)
+    known: dict[str, Split] = {name: name for name in get_args(Split)}
+    if split not in known:
+        return replace(frame, status="failed", error=f"unknown split '{split}'")
+    return replace(frame, split=known[split])
 
 
 def _comment(line: str) -> dict[str, Any]:
