@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from .. import units
+from ..errors import StructureError
 from ..structure import SoftAtoms
 from .settings import Settings
 from .state import Snapshot
@@ -27,7 +28,8 @@ class Outcome:
     Numbers belong to ``soft``, which is the last good frame of a system that failed.
 
     Attributes:
-        soft: The structure with positions, cell, velocities and weights as they are now.
+        soft: The structure with positions, cell, velocities and weights as they are now; that of
+            the start if they make no structure, with two sites in one place say.
         status: ``ok``; ``failed`` if a limit was passed or the potential gave no number; or
             ``interrupted`` if the run was told to stop, or came to the end of its time.
         error: Why it is not ``ok``, empty if it is.
@@ -71,11 +73,17 @@ def outcome(
 ) -> Outcome:
     """The outcome of one system."""
     degrees = settings.degrees_of_freedom(start)
+    soft = start
+    try:
+        soft = structure(start, snapshot)
+    except StructureError as problem:
+        # Ghosts may pass through each other; a structure with two sites in one place is none.
+        status, error = "failed", f"{error}; it collapsed: {problem}".removeprefix("; ")
     acceptance = None
     if settings.cell != "fixed":
         acceptance = snapshot.accepted / max(snapshot.step // settings.barostat_interval, 1)
     return Outcome(
-        soft=structure(start, snapshot),
+        soft=soft,
         status=status,
         error=error,
         steps=snapshot.step,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from ..errors import StructureError
 from ..graph import Coupling
 from ..potentials.base import Potential
 from ..structure import SoftAtoms
@@ -26,7 +27,7 @@ from .recording import Recorder, of_system
 from .rescaling import Rescaling
 from .results import Outcome, Status, outcome, structure
 from .settings import Settings
-from .state import State, snapshots, starting_velocities
+from .state import Snapshot, State, snapshots, starting_velocities
 from .stopping import Stopping
 from .verlet import propagate
 
@@ -253,13 +254,21 @@ class Run:
                 self._recorder.add(observer.name, rows)
         if options.frames_every is not None and step % options.frames_every == 0:
             for index, shot in zip(self._active, snapshots(state, self._members), strict=True):
-                self._recorder.add_frame(
-                    structure(self._systems[index], shot),
-                    system=options.names[index],
-                    step=shot.step,
-                    time_fs=shot.step * self._settings[index].timestep,
-                    energy_ev=shot.energy,
-                )
+                self._add_frame(index, shot)
+
+    def _add_frame(self, index: int, shot: Snapshot) -> None:
+        try:
+            soft = structure(self._systems[index], shot)
+        except StructureError:
+            # Sites on top of each other cannot be written; the samples say how it goes on.
+            return
+        self._recorder.add_frame(
+            soft,
+            system=self._options.names[index],
+            step=shot.step,
+            time_fs=shot.step * self._settings[index].timestep,
+            energy_ev=shot.energy,
+        )
 
     def _save_is_due(self, state: State) -> bool:
         options = self._options

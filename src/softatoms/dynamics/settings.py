@@ -34,7 +34,7 @@ class Limits:
         cell_factor: Largest factor by which the volume, or a height of the cell, may have changed.
     """
 
-    temperature: float = 50_000.0
+    temperature: float = 20_000.0
     displacement: float = 1.0
     escape: float = 50.0
     cell_factor: float = 3.0

@@ -158,7 +158,9 @@ def starting_velocities(members: Members, masses: Tensor) -> Tensor:
             draws = generator(settings.seed, "velocities", 0).standard_normal((len(soft), 3))
             parts.append(draws)
     velocities = torch.from_numpy(np.concatenate(parts)).to(masses.device)
-    drawn = torch.tensor([s.velocities is None for s in members.systems], device=masses.device)
+    pairs = zip(members.systems, members.settings, strict=True)
+    are_drawn = [soft.velocities is None and s.temperature is not None for soft, s in pairs]
+    drawn = torch.tensor(are_drawn, device=masses.device)
     thermal = velocities * members.thermal_speeds(masses)
     velocities = torch.where(members.spread(drawn).unsqueeze(1), thermal, velocities)
     return members.constrained(velocities, masses)
