@@ -218,5 +218,94 @@ RANKING = TableSchema(
     ),
 )
 
-SCHEMAS = {schema.name: schema for schema in (MANIFEST, COMPOSITION, RUNS, RANKING)}
+EVALUATION = TableSchema(
+    "evaluation",
+    1,
+    "metric_id",
+    (
+        Column("metric_id", "text", "", "model, split, group, element and quantity"),
+        Column("model", "text", "", "name of the model"),
+        Column("split", "text", "", "part of the dataset, empty if it is not split"),
+        Column("group", "text", "", "group of frames, or all"),
+        Column("element", "text", "", "element of the sites of forces, or all"),
+        Column("quantity", "text", "", "what is compared", choices=("energy", "force", "stress")),
+        Column("mae", "real", "of the row", "mean absolute error"),
+        Column("rmse", "real", "of the row", "root mean square error"),
+        Column("largest", "real", "of the row", "largest absolute error"),
+        Column("unit", "text", "", "eV/atom, eV/Å for components, eV/Å³ for components"),
+        Column("n", "whole", "1", "numbers compared"),
+    ),
+)
+
+TRAINING_HISTORY = TableSchema(
+    "training_history",
+    1,
+    "epoch",
+    (
+        Column("epoch", "whole", "1", "counted from 1"),
+        Column("steps", "whole", "1", "steps of the optimiser until its end"),
+        Column("learning_rate", "real", "1", "learning rate at its end"),
+        *(
+            Column(f"{part}_{name}", "real", unit, f"{text}; {of}", "always")
+            for part, of in (
+                ("train", "training frames, mean over the epoch, parameters as they were"),
+                ("validation", "validation frames, averaged parameters after the epoch"),
+            )
+            for name, unit, text in (
+                ("loss", "1", "loss"),
+                ("energy_rmse_ev_per_atom", "eV", "error of energies per atom"),
+                ("forces_rmse_ev_per_ang", "eV/Å", "error of force components"),
+                ("stress_rmse_ev_per_ang3", "eV/Å³", "error of stress components"),
+            )
+        ),
+        Column("gradient_norm", "real", "1", "mean norm of the gradient before it is cut"),
+        Column("atoms_per_second", "real", "1/s", "speed of training", volatile=True),
+    ),
+)
+
+PREDICTION = TableSchema(
+    "prediction",
+    1,
+    "frame_id",
+    (
+        Column("frame_id", "text", "", "name of the frame"),
+        Column("model", "text", "", "name of the model or the ensemble"),
+        Column("split", "text", "", "part of the dataset, empty if it is not split"),
+        Column("group", "text", "", "group of the frame"),
+        Column("n_atoms", "real", "1", "atoms, each counted by its existence"),
+        Column("energy_ev", "real", "eV", "predicted energy"),
+        Column("energy_error_ev_per_atom", "real", "eV", "prediction minus label", "always"),
+        Column("force_rmse_ev_per_ang", "real", "eV/Å", "error of force components", "always"),
+        Column(
+            "force_largest_error_ev_per_ang", "real", "eV/Å", "longest error of a force", "always"
+        ),
+        Column("stress_rmse_ev_per_ang3", "real", "eV/Å³", "error of stress components", "always"),
+        Column(
+            "energy_spread_ev_per_atom",
+            "real",
+            "eV",
+            "standard deviation between the models of an ensemble",
+            "always",
+        ),
+        Column(
+            "force_spread_ev_per_ang",
+            "real",
+            "eV/Å",
+            "root mean square over sites of the spread of forces between models",
+            "always",
+        ),
+        Column(
+            "force_largest_spread_ev_per_ang",
+            "real",
+            "eV/Å",
+            "largest spread of a force between models",
+            "always",
+        ),
+    ),
+)
+
+SCHEMAS = {
+    schema.name: schema
+    for schema in (MANIFEST, COMPOSITION, RUNS, RANKING, EVALUATION, TRAINING_HISTORY, PREDICTION)
+}
 """All tables by name."""

@@ -1,0 +1,126 @@
+"""What moves the parameters: optimiser, learning rate, running average."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from .settings import TrainingSettings
+
+
+def make_optimiser(
+    parameters: Sequence[nn.Parameter], settings: TrainingSettings
+) -> torch.optim.Optimizer:
+    """The optimiser that the settings ask for."""
+    kind = torch.optim.AdamW if settings.optimiser == "adamw" else torch.optim.Adam
+    return kind(
+        parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, amsgrad=False
+    )
+
+
+def optimiser_tensors(
+    optimiser: torch.optim.Optimizer, names: Sequence[str], parameters: Sequence[nn.Parameter]
+) -> dict[str, Tensor]:
+    """The state of an optimiser, by name of the parameter and of the quantity."""
+    return {
+        f"{name}/{key}": value
+        for name, parameter in zip(names, parameters, strict=True)
+        for key, value in optimiser.state[parameter].items()
+    }
+
+
+def restore_optimiser(
+    optimiser: torch.optim.Optimizer,
+    names: Sequence[str],
+    parameters: Sequence[nn.Parameter],
+    tensors: Mapping[str, Tensor],
+) -> None:
+    """Put back what :func:`optimiser_tensors` gave."""
+    for name, parameter in zip(names, parameters, strict=True):
+        prefix = f"{name}/"
+        optimiser.state[parameter] = {
+            key.removeprefix(prefix): value.clone()
+            for key, value in tensors.items()
+            if key.startswith(prefix)
+        }
+
+
+class LearningRate:
+    """The learning rate as a function of progress, and of the validation loss on a plateau.
+
+    Args:
+        settings: What to do.
+    """
+
+    def __init__(self, settings: TrainingSettings) -> None:
+        self._settings = settings
+        self._factor = 1.0
+        self._best = math.inf
+        self._without_gain = 0
+
+    def rate(self, epochs: float) -> float:
+        """Learning rate after this many epochs, parts of one included."""
+        settings = self._settings
+        if epochs < settings.warm_up:
+            return settings.learning_rate * max(epochs / settings.warm_up, 1e-3)
+        if settings.schedule == "plateau":
+            return settings.learning_rate * max(self._factor, settings.smallest_rate)
+        if settings.schedule == "constant":
+            return settings.learning_rate
+        whole = max(settings.epochs - settings.warm_up, 1e-9)
+        turn = 0.5 * (1.0 + math.cos(math.pi * min((epochs - settings.warm_up) / whole, 1.0)))
+        return settings.learning_rate * (
+            settings.smallest_rate + (1.0 - settings.smallest_rate) * turn
+        )
+
+    def epoch_done(self, loss: float) -> None:
+        """Take note of the loss after an epoch."""
+        if loss < self._best:
+            self._best, self._without_gain = loss, 0
+            return
+        self._without_gain += 1
+        if self._without_gain >= self._settings.plateau_epochs:
+            self._factor *= self._settings.plateau_factor
+            self._without_gain = 0
+
+    def state(self) -> list[float]:
+        """What has to be kept to go on."""
+        return [self._factor, self._best, float(self._without_gain)]
+
+    def restore(self, state: Sequence[float]) -> None:
+        """Put back what :meth:`state` gave."""
+        self._factor, self._best, without = state
+        self._without_gain = int(without)
+
+
+class RunningAverage:
+    """Exponential moving average of parameters.
+
+    It starts as the parameters are and forgets fast at first: the decay of step t is
+    min(decay, (1 + t) / (10 + t)).
+
+    Args:
+        parameters: What to average.
+        decay: Decay per step; 0 repeats the parameters.
+    """
+
+    def __init__(self, parameters: Sequence[nn.Parameter], decay: float) -> None:
+        self._decay = decay
+        self.values = [parameter.detach().clone() for parameter in parameters]
+
+    @torch.no_grad()
+    def update(self, parameters: Sequence[nn.Parameter], step: int) -> None:
+        """Take in the parameters after a step, counted from 1."""
+        decay = min(self._decay, (1.0 + step) / (10.0 + step)) if self._decay else 0.0
+        for value, parameter in zip(self.values, parameters, strict=True):
+            value.lerp_(parameter, 1.0 - decay)
+
+
+@torch.no_grad()
+def copy_into(parameters: Sequence[nn.Parameter], values: Sequence[Tensor]) -> None:
+    """Give parameters these values."""
+    for parameter, value in zip(parameters, values, strict=True):
+        parameter.copy_(value)
