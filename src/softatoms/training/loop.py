@@ -171,11 +171,13 @@ class _Trainer:
         self.parameters: list[nn.Parameter] = [parameter for _, parameter in named]
         for parameter in self.parameters:
             parameter.requires_grad_(True)
+        self.examples = make_examples(training, self.model)
+        held_out = make_examples(validation, self.model)
         set_isolated_energies(self.model, training, settings.isolated_energies)
         refuse_absurd_labels([*training, *validation], self.model, settings)
-        self.examples = make_examples(training, self.model)
         self.validation = [
-            self._collate(part) for part in _parts(make_examples(validation, self.model), settings)
+            self._collate([held_out[index] for index in indices])
+            for indices in fixed_batches(held_out, settings.atoms_per_batch)
         ]
         self.optimiser = make_optimiser(self.parameters, settings)
         self.rate = LearningRate(settings)
@@ -379,9 +381,3 @@ class _Trainer:
         ]
         self.best = [parts["best"][name].to(self.device).clone() for name in self.names]
         restore_optimiser(self.optimiser, self.names, self.parameters, found.part("optimiser"))
-
-
-def _parts(examples: list[Example], settings: TrainingSettings) -> list[list[Example]]:
-    """Batches in which frames are evaluated without training."""
-    batches = fixed_batches(examples, settings.atoms_per_batch)
-    return [[examples[index] for index in batch] for batch in batches]
