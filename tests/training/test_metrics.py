@@ -128,6 +128,28 @@ def test_given_energies_are_taken() -> None:
         train(fresh(), dataset()[:10], quick(isolated_energies={"Ag": -1.0}))
 
 
+def test_refitted_energies_close_the_gap_of_a_trained_potential() -> None:
+    """A potential that is right but for its references needs no training."""
+    shifted = [
+        replace(
+            frame,
+            energy=frame.energy + 3.0 * (frame.soft.site_number == 79).sum() - 2.0 * frame.n_sites,
+        )
+        for frame in dataset()
+        if frame.energy is not None
+    ]
+    start = train(fresh(), dataset(), quick(epochs=2)).potential
+    ready = quick(epochs=1, learning_rate=1e-12, isolated_energies="refit", dtype="float64")
+    before = train(start, dataset(), replace(ready, isolated_energies="keep"))
+    after = train(start, shifted, ready)
+    change = after.potential.isolated_energies - start.isolated_energies
+    rows = (before.history[0], after.history[0])
+    name = "train_energy_rmse_ev_per_atom"
+    assert rows[1][name] <= rows[0][name]
+    plain = train(start, dataset(), ready).potential.isolated_energies - start.isolated_energies
+    assert_close(change - plain, np.array([-2.0, 1.0]), "same")
+
+
 def test_spread_of_an_ensemble(tmp_path: Path) -> None:
     models = [
         one.potential

@@ -64,6 +64,12 @@ def test_the_start_is_left_alone() -> None:
     assert next(start.parameters()).dtype == torch.float64
 
 
+def test_every_network_trains() -> None:
+    trained = train(fresh("schnet"), dataset(), quick(epochs=6))
+    losses = [row["train_loss"] for row in trained.history]
+    assert losses[-1] < 0.5 * losses[0]
+
+
 def test_twice_the_same_is_the_same() -> None:
     first, second = (train(fresh(), dataset(), quick()) for _ in range(2))
     assert same_state(first.potential, second.potential)
@@ -268,7 +274,7 @@ def test_what_cannot_be_trained_is_refused() -> None:
         ({"ema_decay": 1.0}, "ema_decay must be below 1"),
         ({"schedule": "cosin"}, "did you mean 'cosine'"),
         ({"optimiser": "sgd"}, "unknown optimiser 'sgd'"),
-        ({"isolated_energies": "fitt"}, "did you mean 'fit'"),
+        ({"isolated_energies": "keeep"}, "did you mean 'keep'"),
         ({"isolated_energies": {"Cu": float("nan")}}, "isolated_energies of Cu"),
     ],
 )

@@ -69,6 +69,38 @@ def labelled(frames: Sequence[Frame]) -> list[Frame]:
     return kept
 
 
+def split_frames(frames: Sequence[Frame]) -> tuple[list[Frame], list[Frame]]:
+    """Checked frames for training and for validation.
+
+    Raises:
+        FrameError: If only some frames have a split, a group stands in several, or there are no
+            training frames.
+    """
+    kept = labelled(frames)
+    unassigned = [frame for frame in kept if not frame.split]
+    if len(unassigned) == len(kept):
+        training, validation = kept, []
+    elif unassigned:
+        raise FrameError(
+            f"frame {unassigned[0].frame_id}: has no split, but others have: assign one to every "
+            "frame, or to none"
+        )
+    else:
+        home: dict[str, Frame] = {}
+        for frame in kept:
+            first = home.setdefault(frame.group, frame)
+            if first.split != frame.split:
+                raise FrameError(
+                    f"frame {frame.frame_id}: is in '{frame.split}', but frame {first.frame_id} of "
+                    f"the same group '{frame.group}' is in '{first.split}'"
+                )
+        training = [frame for frame in kept if frame.split == "train"]
+        validation = [frame for frame in kept if frame.split == "validation"]
+    if not training:
+        raise FrameError(f"there is no frame to train on among {len(frames)}")
+    return training, validation
+
+
 def make_examples(frames: Sequence[Frame], potential: Potential) -> list[Example]:
     """Neighbours of every frame within the cutoff of a potential.
 

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..dataset.frames import Frame
@@ -24,7 +26,7 @@ from .augmentation import with_ghosts
 from .batches import Labelled, collate, fixed_batches, shuffled_batches
 from .checkpoints import Checkpoint
 from .differentiable import predict
-from .examples import Example, FrameError, labelled, make_examples
+from .examples import Example, make_examples, split_frames
 from .loss import Penalties, errors, penalties, weighted
 from .optimisation import (
     LearningRate,
@@ -106,38 +108,6 @@ def train(
         return trainer.run(stopping, report)
 
 
-def split_frames(frames: Sequence[Frame]) -> tuple[list[Frame], list[Frame]]:
-    """Checked frames for training and for validation.
-
-    Raises:
-        FrameError: If only some frames have a split, a group stands in several, or there are no
-            training frames.
-    """
-    kept = labelled(frames)
-    unassigned = [frame for frame in kept if not frame.split]
-    if len(unassigned) == len(kept):
-        training, validation = kept, []
-    elif unassigned:
-        raise FrameError(
-            f"frame {unassigned[0].frame_id}: has no split, but others have: assign one to every "
-            "frame, or to none"
-        )
-    else:
-        home: dict[str, Frame] = {}
-        for frame in kept:
-            first = home.setdefault(frame.group, frame)
-            if first.split != frame.split:
-                raise FrameError(
-                    f"frame {frame.frame_id}: is in '{frame.split}', but frame {first.frame_id} of "
-                    f"the same group '{frame.group}' is in '{first.split}'"
-                )
-        training = [frame for frame in kept if frame.split == "train"]
-        validation = [frame for frame in kept if frame.split == "validation"]
-    if not training:
-        raise FrameError(f"there is no frame to train on among {len(frames)}")
-    return training, validation
-
-
 class _Trainer:
     """One training, from its start or from a checkpoint.
 
@@ -173,7 +143,9 @@ class _Trainer:
             parameter.requires_grad_(True)
         self.examples = make_examples(training, self.model)
         held_out = make_examples(validation, self.model)
-        set_isolated_energies(self.model, training, settings.isolated_energies)
+        set_isolated_energies(
+            self.model, training, settings.isolated_energies, self._training_energies
+        )
         refuse_absurd_labels([*training, *validation], self.model, settings)
         self.validation = [
             self._collate([held_out[index] for index in indices])
@@ -317,6 +289,25 @@ class _Trainer:
             self.best_loss = loss
             self.best_epoch = self.epoch
             self.best = [value.clone() for value in self.average.values]
+
+    def _training_energies(self) -> NDArray[np.float64]:
+        """Energies in eV that the potential predicts for the training frames."""
+        energies = np.zeros(len(self.examples))
+        for indices in fixed_batches(self.examples, self.settings.atoms_per_batch):
+            part = self._collate([self.examples[index] for index in indices])
+            found = predict(
+                self.model,
+                part.batch,
+                part.geometry,
+                part.weights,
+                part.cells,
+                coupling=self.settings.coupling,
+                forces=False,
+                stresses=False,
+                differentiable=False,
+            )
+            energies[indices] = found.energies.cpu().numpy()
+        return energies
 
     def _validate(self) -> Penalties | None:
         """Penalties of the validation frames with the averaged parameters."""

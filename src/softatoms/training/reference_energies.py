@@ -8,7 +8,7 @@ phases puts the mean cohesion into them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -24,7 +24,11 @@ SMALLEST_SINGULAR_VALUE = 1e-8
 """Relative to the largest: directions of composition along which the frames do not vary."""
 
 
-def fit_isolated_energies(frames: Sequence[Frame], species: Sequence[str]) -> dict[str, float]:
+def fit_isolated_energies(
+    frames: Sequence[Frame],
+    species: Sequence[str],
+    interactions: NDArray[np.float64] | None = None,
+) -> dict[str, float]:
     """Energies per atom that reproduce those of frames best, by least squares.
 
     Every frame counts alike, by its energy per atom. Where compositions do not tell elements apart
@@ -33,18 +37,22 @@ def fit_isolated_energies(frames: Sequence[Frame], species: Sequence[str]) -> di
     Args:
         frames: Frames; those without energy are not looked at.
         species: Elements of the potential.
+        interactions: What to leave out of each energy in eV, shape (n_frames,), or None.
 
     Returns:
         Energy in eV by chemical symbol, of the elements that occur.
     """
-    given = [frame for frame in frames if frame.energy is not None]
-    counts = composition_matrix(given, species)
+    energies = np.array([np.nan if f.energy is None else f.energy for f in frames])
+    if interactions is not None:
+        energies = energies - interactions
+    known = np.isfinite(energies)
+    counts = composition_matrix(frames, species)[known]
     present = counts.any(axis=0)
-    if not given or not present.any():
+    if not present.any():
         return {}
     atoms = counts.sum(axis=1)
     fractions = counts[:, present] / atoms[:, None]
-    per_atom = np.array([frame.energy for frame in given], dtype=np.float64) / atoms
+    per_atom = energies[known] / atoms
     # Measured from the mean, the solution of least norm is that of least differences.
     mean = per_atom.mean()
     change, *_ = np.linalg.lstsq(fractions, per_atom - mean, rcond=SMALLEST_SINGULAR_VALUE)
@@ -56,13 +64,15 @@ def set_isolated_energies(
     potential: Potential,
     frames: Sequence[Frame],
     choice: str | Mapping[str, float],
+    totals: Callable[[], NDArray[np.float64]],
 ) -> None:
     """Give a potential its isolated-atom energies.
 
     Args:
         potential: Changed in place.
         frames: Training frames.
-        choice: ``fit``, ``keep`` or energies in eV by chemical symbol.
+        choice: ``fit``, ``refit``, ``keep`` or energies in eV by chemical symbol.
+        totals: Gives the energies that the potential predicts for the frames in eV.
 
     Raises:
         OptionError: If energies are given for elements that the potential does not know.
@@ -77,7 +87,10 @@ def set_isolated_energies(
             "be fitted, use isolated_energies='keep'"
         )
     else:
-        energies = fit_isolated_energies(frames, potential.species)
+        interactions = None
+        if choice == "refit":
+            interactions = totals() - isolated_sums(frames, potential)
+        energies = fit_isolated_energies(frames, potential.species, interactions)
     for symbol, energy in energies.items():
         if symbol not in potential.species:
             raise OptionError(
@@ -96,7 +109,7 @@ def refuse_absurd_labels(
     Raises:
         FrameError: Naming the worst frame.
     """
-    reference = _reference(frames, potential)
+    reference = isolated_sums(frames, potential)
     checks = (
         ("energy per atom", "eV from its reference", settings.energy_limit),
         ("force", "eV/Å", settings.forces_limit),
@@ -120,8 +133,8 @@ def refuse_absurd_labels(
             )
 
 
-def _reference(frames: Sequence[Frame], potential: Potential) -> NDArray[np.float64]:
-    """Energies of isolated atoms of each frame in eV, shape (n_frames,)."""
+def isolated_sums(frames: Sequence[Frame], potential: Potential) -> NDArray[np.float64]:
+    """Energy of the isolated atoms of each frame in eV, shape (n_frames,)."""
     energies = potential.isolated_energies.cpu().numpy()
     if potential.species:
         return composition_matrix(frames, potential.species) @ energies

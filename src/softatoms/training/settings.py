@@ -14,6 +14,7 @@ Kind = Literal["huber", "mse"]
 Optimiser = Literal["adam", "adamw"]
 Schedule = Literal["cosine", "plateau", "constant"]
 Precision = Literal["float32", "float64"]
+References = Literal["fit", "refit", "keep"]
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,8 @@ class TrainingSettings:
         atoms_per_batch: Nodes, that is (site, candidate) pairs, of the frames of one step.
         patience: Epochs without a better validation loss after which training ends; None never.
         isolated_energies: ``fit`` regresses them over the compositions of the training frames,
-            ``keep`` leaves those of the potential, or energies in eV by chemical symbol.
+            ``refit`` regresses what the potential as it is leaves over (for one that has learned
+            something already), ``keep`` leaves them alone; or energies in eV by chemical symbol.
         energy_limit: Energy per atom in eV, measured from the reference energies, beyond which a
             label is refused as absurd.
         forces_limit: The same for a force component in eV/Å.
@@ -109,7 +111,7 @@ class TrainingSettings:
     ema_decay: float = 0.999
     atoms_per_batch: int = 256
     patience: int | None = None
-    isolated_energies: Literal["fit", "keep"] | Mapping[str, float] = "fit"
+    isolated_energies: References | Mapping[str, float] = "fit"
     energy_limit: float = 100.0
     forces_limit: float = 1000.0
     stress_limit: float = 100.0
@@ -141,7 +143,7 @@ class TrainingSettings:
         ):
             _check_choice(name, getattr(self, name), get_args(known))
         if isinstance(self.isolated_energies, str):
-            _check_choice("isolated_energies", self.isolated_energies, ("fit", "keep"))
+            _check_choice("isolated_energies", self.isolated_energies, get_args(References))
         else:
             given = check_mapping(self.isolated_energies, "isolated_energies")
             for symbol, energy in given.items():
