@@ -26,7 +26,9 @@ def argon(seed: int, cells: int = 2, a: float = 5.3, rattle: float = 0.05) -> sa
     return sa.SoftAtoms.from_ase(atoms)
 
 
-def copper(seed: int, times: tuple[int, int, int] = (1, 1, 2), *, soft: bool = False) -> sa.SoftAtoms:
+def copper(
+    seed: int, times: tuple[int, int, int] = (1, 1, 2), *, soft: bool = False
+) -> sa.SoftAtoms:
     """Rattled fcc copper, with an alloyed sublattice and a half vacancy if soft."""
     atoms = bulk("Cu", "fcc", a=3.65, cubic=True) * times
     atoms.rattle(0.03, seed=seed)

@@ -7,11 +7,11 @@ import pytest
 from ase import units as ase_units
 from ase.md.verlet import VelocityVerlet
 from dynamics_systems import argon, copper, lennard_jones, sampled
-from tolerances import assert_close
 
 import softatoms as sa
 from softatoms.dynamics import Observer, Settings, run_dynamics
 from softatoms.potentials.base import Potential
+from tolerances import assert_close
 
 ENERGY = Observer("energy", ("energy", "kinetic", "conserved"), every=5)
 

@@ -120,7 +120,7 @@ def run_dynamics(
 
 
 def _checked_systems(systems: Any) -> list[SoftAtoms]:
-    if isinstance(systems, SoftAtoms) or not isinstance(systems, Iterable):
+    if isinstance(systems, SoftAtoms | str) or not isinstance(systems, Iterable):
         raise OptionError(f"systems must be a list of SoftAtoms, got {systems!r}")
     listed = list(systems)
     for index, soft in enumerate(listed):
@@ -170,7 +170,7 @@ def _check_pressure(
     where: Sequence[str],
 ) -> None:
     """Raise if stresses are wanted of a cell without volume."""
-    wanting = [o.name for o in observers if "stress" in o.needs]
+    wanting = [f"observer '{o.name}'" for o in observers if "stress" in o.needs]
     if settings[0].cell != "fixed":
         wanting.append(f"cell='{settings[0].cell}'")
     for soft, name in zip(systems, where, strict=True):
