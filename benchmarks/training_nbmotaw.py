@@ -45,11 +45,11 @@ OPTIONS = {
     "n_radial": 8,
 }
 SETTINGS = TrainingSettings(
-    epochs=40,
-    atoms_per_batch=128,
-    learning_rate=3e-3,
+    epochs=28,
+    atoms_per_batch=64,
+    learning_rate=2e-3,
     ema_decay=0.999,
-    loss=LossSettings(kind="huber", energy_weight=2.0, forces_weight=1.0, stress_weight=0.1),
+    loss=LossSettings(kind="huber", energy_weight=2.0, forces_weight=1.0, stress_weight=1.0),
 )
 TEST, VALIDATION = 0.1, 0.05
 """Parts of the groups of each kind of data that are held out."""
@@ -217,7 +217,8 @@ def main() -> int:
         settings = dataclasses.replace(settings, epochs=8, ema_decay=0.99)
     trained = trained_on(frames, settings, arguments.folder, arguments.minutes)
     rows = evaluate(trained.potential, frames)
-    save_trained(trained, arguments.folder, frames=frames, settings=settings, metrics=rows)
+    model = arguments.folder / "model"
+    save_trained(trained, model, frames=frames, settings=settings, metrics=rows)
     return 0
 
 

@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run: Command = parsed.run
     try:
         for name in ("out", "runs_out", "reference"):
-            check_writable(getattr(parsed, name, None), is_folder=run is _figures)
+            check_writable(getattr(parsed, name, None), is_folder=run in (_figures, _train))
         check_writable(getattr(parsed, "checkpoint", None), is_folder=True)
         return run(parsed)
     except SoftatomsError as error:
@@ -85,6 +85,24 @@ def _parser() -> argparse.ArgumentParser:
     scan.add_argument("--runs-out", type=Path, help="table about the job itself, if wanted")
     scan.add_argument(
         "--checkpoint", type=Path, help="folder for finished parts; a killed job goes on from there"
+    )
+    train = command(
+        "train",
+        _train,
+        "train a potential, or an ensemble, on labelled frames",
+        out="directory of the model; further ones of an ensemble get a number behind its name",
+    )
+    train.add_argument(
+        "--frames", required=True, type=Path, help="labelled frames with splits (Parquet)"
+    )
+    train.add_argument(
+        "--tables", type=Path, help="folder for the tables about errors and the course of training"
+    )
+    train.add_argument(
+        "--checkpoint", type=Path, help="folder for checkpoints; a killed job goes on from there"
+    )
+    train.add_argument(
+        "--minutes", type=float, help="wall time after which to stop and go on later"
     )
     collect = command(
         "collect",
@@ -191,6 +209,23 @@ def _scan(arguments: argparse.Namespace) -> int:
     if arguments.runs_out is not None:
         write_table(arguments.runs_out, "runs", [run], origin)
     return 0
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    config = _load(arguments)
+    if config.training is None:
+        raise SoftatomsError(f"{arguments.config}: training: is required to train")
+    from .training.stage import run_stage
+
+    return run_stage(
+        config,
+        frames=arguments.frames,
+        out=arguments.out,
+        tables=arguments.tables,
+        checkpoint=arguments.checkpoint,
+        minutes=arguments.minutes,
+        say=_say,
+    )
 
 
 def _collect(arguments: argparse.Namespace) -> int:

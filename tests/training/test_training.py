@@ -291,12 +291,11 @@ def test_a_loss_of_nothing_is_refused() -> None:
 def test_a_trained_model_is_saved_with_its_card(tmp_path: Path) -> None:
     trained: Trained = train(fresh(), dataset(), quick(epochs=1))
     rows = metric_rows("m", predictions(trained.potential, dataset()))
-    home = save_trained(
-        trained, tmp_path / "run", frames=dataset(), settings=quick(epochs=1), metrics=rows
-    )
+    home = tmp_path / "run" / "model"
+    save_trained(trained, home, frames=dataset(), settings=quick(epochs=1), metrics=rows)
     loaded = sa.load_potential(home)
     assert same_state(loaded, trained.potential)
-    card = (tmp_path / "run" / "card.md").read_text()
+    card = home.with_name("model.md").read_text()
     assert "| test | energy |" in card
     assert "Cu, Au" in card
     assert trained.potential.sha256()[:16] in card

@@ -16,11 +16,13 @@ from .compute import Compute
 from .figures import FEWEST_POINTS, OF_BINARIES, OF_CURVES, OF_SCREENING, Figures
 from .potential import PotentialSection
 from .screening import Screening
+from .training import Training
 
 DEPENDS_ON: dict[str, tuple[str, ...]] = {
     "potential": (),
     "composition": ("potential",),
     "screening": ("composition",),
+    "training": (),
     "figures": ("composition", "screening"),
     "report": ("figures",),
 }
@@ -35,6 +37,7 @@ class CampaignConfig(Section):
     potential: PotentialSection = Field(description="The energy function.")
     composition: Composition = Field(description="Scans of solid solutions.")
     screening: Screening | None = Field(None, description="Filters and ranking; none if empty.")
+    training: Training | None = Field(None, description="Training of a potential; none if empty.")
     figures: Figures = Field(default_factory=Figures, description="Figures.")
 
     def n_tasks(self) -> int:
@@ -68,7 +71,8 @@ class CampaignConfig(Section):
         or written out, nor how many threads compute.
 
         Args:
-            section: ``potential``, ``composition``, ``screening``, ``figures`` or ``report``.
+            section: ``potential``, ``composition``, ``screening``, ``training``, ``figures`` or
+                ``report``.
 
         Returns:
             64 hexadecimal digits.
@@ -91,6 +95,10 @@ class CampaignConfig(Section):
         values: Any = None if part is None else part.model_dump(mode="json")
         if section == "potential" and self.potential.is_saved:
             values["sha256"] = self.potential.description().get("sha256")
+        if section == "training" and self.training is not None:
+            start = self.training.potential
+            sha256 = start.description().get("sha256") if start.is_saved else None
+            return [values, sha256, self.campaign.seed, self.compute.device]
         if section == "composition":
             compute = self.compute
             return [
@@ -109,6 +117,8 @@ class CampaignConfig(Section):
         )
         if self.screening is not None:
             found += self.screening.problems(("screening",), self.composition)
+        if self.training is not None:
+            found += self.training.problems(("training",))
         found += self.figures.problems(("figures",))
         for index, name in enumerate(self.figures.names):
             key: Key = ("figures", "names", index)

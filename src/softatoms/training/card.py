@@ -18,32 +18,28 @@ from .loop import Trained
 from .metrics import ALL
 from .settings import TrainingSettings
 
-MODEL_FOLDER = "model"
-CARD_JSON, CARD_TEXT = "card.json", "card.md"
-
 
 def save_trained(
     trained: Trained,
-    folder: str | Path,
+    directory: str | Path,
     *,
     frames: Sequence[Frame],
     settings: TrainingSettings,
     metrics: Sequence[Mapping[str, Any]] = (),
-) -> Path:
-    """Write the potential to ``model/`` and its card to ``card.json`` and ``card.md``.
+) -> None:
+    """Write the potential to a directory, and its card beside it.
+
+    A directory ``model`` gets the cards ``model.json``, with everything, and ``model.md``, to read.
 
     Args:
         trained: What came out of the training.
-        folder: Where to write.
+        directory: Directory for :func:`softatoms.load_potential`.
         frames: All frames the training was given.
         settings: Its settings.
         metrics: Rows of the table ``evaluation``.
-
-    Returns:
-        The directory for :func:`softatoms.load_potential`.
     """
-    home = Path(folder)
-    save_potential(trained.potential, home / MODEL_FOLDER)
+    home = Path(directory)
+    save_potential(trained.potential, home)
     potential = trained.potential
     energies = potential.isolated_energies.cpu().tolist()
     card = {
@@ -64,9 +60,10 @@ def save_trained(
         "packages": versions(),
         "metrics": [dict(row) for row in metrics if row["group"] == ALL and row["element"] == ALL],
     }
-    write_text(home / CARD_JSON, json.dumps(card, indent=2, ensure_ascii=False) + "\n")
-    write_text(home / CARD_TEXT, _text(card))
-    return home / MODEL_FOLDER
+    write_text(
+        home.with_name(f"{home.name}.json"), json.dumps(card, indent=2, ensure_ascii=False) + "\n"
+    )
+    write_text(home.with_name(f"{home.name}.md"), _text(card))
 
 
 def _text(card: Mapping[str, Any]) -> str:

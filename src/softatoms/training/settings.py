@@ -107,7 +107,7 @@ class TrainingSettings:
     smallest_rate: float = 0.01
     plateau_factor: float = 0.5
     plateau_epochs: int = 10
-    largest_gradient: float | None = 100.0
+    largest_gradient: float | None = 10.0
     ema_decay: float = 0.999
     atoms_per_batch: int = 256
     patience: int | None = None

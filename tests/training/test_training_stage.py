@@ -1,0 +1,111 @@
+"""From a configuration and a file of frames to a model and its tables."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from training_frames import SMALL, dataset
+
+import softatoms as sa
+from softatoms.cli import main
+from softatoms.config import load_config
+from softatoms.config.training import Training
+from softatoms.dataset.parquet_frames import write_frames
+from softatoms.tables import read_table
+from softatoms.training import TrainingSettings
+from softatoms.training.stage import UNFINISHED, settings_of
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def campaign(folder: Path, **training: Any) -> Path:
+    values = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))
+    values["training"] = {
+        "potential": {"name": "painn", "options": SMALL},
+        "epochs": 2,
+        "atoms_per_batch": 24,
+        **training,
+    }
+    path = folder / "campaign.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return path
+
+
+def arguments(folder: Path, config: Path) -> list[str]:
+    write_frames(folder / "frames.parquet", dataset())
+    return [
+        *("train", "--config", str(config), "--frames", str(folder / "frames.parquet")),
+        *("--out", str(folder / "model"), "--tables", str(folder / "tables")),
+        *("--checkpoint", str(folder / "checkpoints")),
+    ]
+
+
+def test_defaults_are_those_of_the_program() -> None:
+    section = Training.model_validate({"potential": {"name": "painn", "options": SMALL}})
+    values = section.settings()
+    own = dataclasses.asdict(TrainingSettings())
+    del own["seed"], own["coupling"], own["device"]
+    assert values == own
+
+
+def test_an_ensemble_is_trained_and_evaluated(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = campaign(tmp_path, size=2, loss={"kind": "mse", "stress_weight": 0.0})
+    assert main(arguments(tmp_path, config)) == 0
+    assert "meV/atom" in capsys.readouterr().out
+    first, second = (sa.load_potential(tmp_path / name) for name in ("model", "model-01"))
+    assert first.sha256() != second.sha256()
+    tables = tmp_path / "tables"
+    rows = read_table(tables / "evaluation.parquet", "evaluation").rows()
+    assert {row["model"] for row in rows} == {"model", "model-01"}
+    assert {row["split"] for row in rows} == {"train", "validation", "test"}
+    predicted = read_table(tables / "prediction.parquet", "prediction")
+    assert (predicted.real("energy_spread_ev_per_atom") > 0.0).all()
+    assert predicted.provenance.model_sha256 == first.sha256()
+    assert read_table(tables / "training_history.parquet", "training_history").data.num_rows == 2
+
+
+def test_a_training_out_of_time_says_so_and_goes_on(tmp_path: Path) -> None:
+    config = campaign(tmp_path, epochs=60)
+    short = arguments(tmp_path, config)
+    assert main([*short, "--minutes", "0.01"]) == UNFINISHED
+    assert not (tmp_path / "model").exists()
+    assert (tmp_path / "checkpoints" / "00" / "checkpoint.safetensors").exists()
+    assert main(short) == 0
+    assert (tmp_path / "model.md").exists()
+
+
+def test_the_section_is_required(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = ROOT / "config" / "config.yaml"
+    assert main(arguments(tmp_path, config)) == 2
+    assert "training: is required" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"epoch": 3}, "did you mean 'epochs'"),
+        ({"isolated_energies": {"cu": -1.0}}, "did you mean 'Cu'"),
+        ({"loss": {"kind": "mae"}}, "training.loss.kind"),
+        (
+            {"loss": {"energy_weight": 0.0, "forces_weight": 0.0, "stress_weight": 0.0}},
+            "at least one weight",
+        ),
+    ],
+)
+def test_mistakes_are_named(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    with pytest.raises(sa.SoftatomsError, match=message):
+        load_config(campaign(tmp_path, **change))
+
+
+def test_the_digest_follows_the_section(tmp_path: Path) -> None:
+    one, two = (load_config(campaign(tmp_path, epochs=epochs)) for epochs in (2, 3))
+    assert one.section_digest("training") != two.section_digest("training")
+    assert one.section_digest("composition") == two.section_digest("composition")
+    assert one.training is not None
+    assert settings_of(one, one.training).epochs == 2
