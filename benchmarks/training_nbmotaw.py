@@ -4,6 +4,7 @@
     .venv/bin/python benchmarks/training_nbmotaw.py --folder /tmp/nbmotaw --evaluate
     .venv/bin/python benchmarks/training_nbmotaw.py --folder /tmp/nbmotaw-curve --curve
     .venv/bin/python benchmarks/training_nbmotaw.py --folder /tmp/nbmotaw-ghosts --ghosts
+    .venv/bin/python benchmarks/training_nbmotaw.py --folder /tmp/nbmotaw-ensemble --ensemble
 
 The data of Li et al., npj Comput. Mater. 6, 70 (2020) are looked for in ../shared/data/dft/nbmotaw;
 without them the script says so and ends. About a tenth of the groups of each kind of data is held
@@ -26,6 +27,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.stats import spearmanr
 
 import softatoms as sa
 from softatoms.dataset.frames import Frame, Split
@@ -33,7 +35,7 @@ from softatoms.dataset.maml import read_maml, read_records
 from softatoms.potentials.base import Potential
 from softatoms.training import LossSettings, Trained, TrainingSettings, train
 from softatoms.training.card import save_trained
-from softatoms.training.ensemble import fraction_of
+from softatoms.training.ensemble import fraction_of, train_ensemble, uncertainty
 from softatoms.training.metrics import metric_rows, predictions
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "dft" / "nbmotaw"
@@ -182,6 +184,45 @@ def trained_on(
     return trained
 
 
+def compare_spread(frames: Sequence[Frame], settings: TrainingSettings, folder: Path) -> None:
+    """Train three models on a tenth of the data and compare their spread with their errors."""
+    part = fraction_of(frames, 0.1, seed=0)
+    models = [
+        trained.potential
+        for trained in train_ensemble(
+            "painn", OPTIONS, part, settings, size=3, folder=folder, report=report
+        )
+    ]
+    test = [frame for frame in frames if frame.split == "test"]
+    said = uncertainty(models, [frame.soft for frame in test])
+    atoms = np.array([frame.n_sites for frame in test])
+    labels = np.array([frame.energy for frame in test])
+    errors = {
+        "energy, eV/atom": np.abs([float(one.energy) for one in said] - labels) / atoms,
+        "force, eV/Å": np.concatenate(
+            [
+                np.linalg.norm(u.forces.numpy() - f.forces, axis=1)
+                for u, f in zip(said, test, strict=True)
+            ]
+        ),
+    }
+    spreads = {
+        "energy, eV/atom": np.array([float(one.energy_spread) for one in said]) / atoms,
+        "force, eV/Å": np.concatenate([one.force_spread.numpy() for one in said]),
+    }
+    for name, error in errors.items():
+        spread = spreads[name]
+        ranks = spearmanr(error, spread).statistic
+        print(
+            f"{name}: mean error of the mean {error.mean():.5f}, mean spread {spread.mean():.5f}, "
+            f"rank correlation {ranks:.2f}"
+        )
+        for low, high in ((0, 50), (50, 90), (90, 99), (99, 100)):
+            edges = np.percentile(spread, [low, high])
+            inside = (spread >= edges[0]) & (spread <= edges[1])
+            print(f"  spread of rank {low}-{high} %: mean error {error[inside].mean():.5f}")
+
+
 def main() -> int:
     """Parse the command line and train."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
@@ -192,6 +233,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="a tenth of the data, 8 epochs")
     parser.add_argument("--evaluate", action="store_true", help="evaluate the model in the folder")
     parser.add_argument("--curve", action="store_true", help="train on 5, 10, 20 and 40 percent")
+    parser.add_argument("--ensemble", action="store_true", help="spread and errors of three models")
     parser.add_argument("--ghosts", action="store_true", help="compare 0 and 4 ghosts per frame")
     arguments = parser.parse_args()
     if not DATA.is_dir():
@@ -203,8 +245,11 @@ def main() -> int:
     if arguments.evaluate:
         evaluate(sa.load_potential(arguments.folder / "model"), frames)
         return 0
+    short = dataclasses.replace(settings, epochs=20, ema_decay=0.99)
+    if arguments.ensemble:
+        compare_spread(frames, short, arguments.folder)
+        return 0
     if arguments.curve or arguments.ghosts:
-        short = dataclasses.replace(settings, epochs=20, ema_decay=0.99)
         runs = [(0.1, 0), (0.1, 4)] if arguments.ghosts else [(f, 0) for f in (0.05, 0.1, 0.2, 0.4)]
         for fraction, ghosts in runs:
             part = fraction_of(frames, fraction, seed=0)

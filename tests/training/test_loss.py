@@ -12,7 +12,7 @@ from training_frames import dataset, fresh, label, structure
 import softatoms as sa
 from softatoms.dataset.frames import Frame
 from softatoms.training import LossSettings
-from softatoms.training.augmentation import replica
+from softatoms.training.augmentation import replica, with_ghosts
 from softatoms.training.batches import Labelled, collate
 from softatoms.training.differentiable import predict
 from softatoms.training.examples import make_examples
@@ -178,6 +178,41 @@ def test_energy_counts_per_atom_that_exists() -> None:
     potential = fresh().to(torch.float64)
     example = make_examples([frame], potential)[0]
     assert example.atoms == pytest.approx(2.5)
+
+
+def gradients(potential: sa.Potential, frames: list[Frame]) -> torch.Tensor:
+    potential.zero_grad()
+    loss_of(potential, laid_out(frames, potential), MSE).backward()
+    return torch.cat(
+        [p.grad.flatten() for p in potential.parameters() if p.grad is not None]
+    ).clone()
+
+
+def test_ghosts_teach_nothing() -> None:
+    potential = fresh().to(torch.float64)
+    frame = dataset()[1]
+    ghostly = with_ghosts(frame, potential, 3, seed=(0, 1)).frame
+    assert ghostly.n_sites > frame.n_sites
+    assert_close(gradients(potential, [ghostly]), gradients(potential, [frame]), "same")
+
+
+def test_an_error_of_a_replica_is_that_of_its_end_members() -> None:
+    potential = fresh().to(torch.float64)
+    gupta = sa.load_potential("gupta", elements=["Cu", "Au"])
+    ends = []
+    for symbol in ("Cu", "Au"):
+        atoms = structure(3).to_ase()
+        atoms.symbols[:] = symbol
+        ends.append(label(sa.SoftAtoms.from_ase(atoms), gupta, frame_id=symbol))
+    part = laid_out([*ends, replica(ends, [0.3, 0.7])], potential)
+    found = errors(
+        predict(potential, part.batch, part.geometry, part.weights, part.cells, coupling="replica"),
+        part,
+    )
+    energy = found.energy.detach()
+    assert_close(energy[2], 0.3 * energy[0] + 0.7 * energy[1], "same")
+    one, two, mixed = found.forces.detach().split(4)
+    assert_close(mixed, 0.3 * one + 0.7 * two, "same")
 
 
 def test_replicas_of_end_members_have_their_mean_labels() -> None:

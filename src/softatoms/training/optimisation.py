@@ -42,7 +42,10 @@ def restore_optimiser(
     for name, parameter in zip(names, parameters, strict=True):
         prefix = f"{name}/"
         optimiser.state[parameter] = {
+            # Adam counts its steps on the CPU.
             key.removeprefix(prefix): value.clone()
+            if value.dim() == 0
+            else value.to(parameter.device, copy=True)
             for key, value in tensors.items()
             if key.startswith(prefix)
         }
