@@ -48,6 +48,7 @@ format: env
 bench: env
 	$(BIN)/python benchmarks/scaling.py
 	$(BIN)/python benchmarks/relaxation.py
+	$(BIN)/python benchmarks/dynamics.py
 	$(BIN)/python benchmarks/backends.py
 
 # On a machine with a GPU and an environment of its own, e.g. `make gpu-check BIN=/usr/bin`.

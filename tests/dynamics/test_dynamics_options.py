@@ -70,6 +70,7 @@ def test_schedules(options: dict[str, Any], message: str) -> None:
     ("options", "message"),
     [
         ({"name": "a/b", "quantities": ("energy",)}, "observer: name must be made of letters"),
+        ({"name": "frames", "quantities": ("energy",)}, "'frames' is what whole structures"),
         ({"name": "a", "quantities": "energy"}, "quantities must be a list of names"),
         ({"name": "a", "quantities": ("energie",)}, "unknown quantity 'energie': did you mean"),
         ({"name": "a", "quantities": ()}, "quantities must be at least one, each once"),

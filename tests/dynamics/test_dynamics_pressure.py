@@ -91,7 +91,7 @@ def test_volume_of_argon_at_no_pressure() -> None:
     """ln p(V) has the slope (P(V) − P)/kT, with P(V) the pressure at constant volume.
 
     Three runs at constant volume give P(V); its zero is the most probable volume, and its slope
-    the compressibility and with it the variance kT/(−dP/dV). A missing centre of mass, kT/V,
+    the compressibility and with it the variance kT/(−dP/dV). A missing kinetic pressure, N kT/V,
     would move the mean by four standard errors, a wrong factor of 2 in kT the variance by eight.
     """
     temperature, n_replicas = 40.0, 16

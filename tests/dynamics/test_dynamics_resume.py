@@ -163,6 +163,8 @@ def test_a_finished_run_is_only_read(tmp_path: Path) -> None:
     longer = again(30)
     assert longer[0].steps == 30
     assert read_samples(tmp_path, "energy")["step"].to_pylist() == list(range(0, 30, 4))
+    with pytest.raises(sa.CheckpointError, match="is at step 30 already, beyond n_steps=20"):
+        again(20)
 
 
 def test_the_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:

@@ -120,6 +120,8 @@ class Observer:
             raise OptionError(
                 f"observer: name must be made of letters, digits, '-' and '_', got {self.name!r}"
             )
+        if self.name == "frames":
+            raise OptionError("observer: 'frames' is what whole structures are called: rename it")
         if isinstance(self.quantities, str) or not isinstance(self.quantities, Sequence):
             raise OptionError(
                 f"observer '{self.name}': quantities must be a list of names such as ('energy',), "

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from ..errors import StructureError
+from ..errors import CheckpointError, StructureError
 from ..graph import Coupling
 from ..potentials.base import Potential
 from ..structure import SoftAtoms
@@ -159,6 +159,11 @@ class Run:
         if options.folder is None:
             return None
         saved = checkpoints.load(options.folder, self._identity, options.device)
+        reached = 0 if saved is None or saved.state is None else int(saved.state.steps[0])
+        if reached > options.n_steps:
+            raise CheckpointError(
+                f"{options.folder}: is at step {reached} already, beyond n_steps={options.n_steps}"
+            )
         self._recorder.rewind({} if saved is None else saved.parts)
         if saved is None:
             return None
