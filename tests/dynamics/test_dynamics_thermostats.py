@@ -133,7 +133,7 @@ def test_energies_of_a_harmonic_crystal(thermostat: str, timestep: float) -> Non
         means = energies.mean(axis=1)
         error = means.std(ddof=1) / np.sqrt(N_REPLICAS)
         assert abs(means.mean() - 4.5 * KB * 80.0) < 4.0 * error
-        assert error < 0.02 * 4.5 * KB * 80.0
+        assert error < 0.03 * 4.5 * KB * 80.0
 
 
 def test_masses_set_velocities_and_no_average() -> None:
