@@ -13,6 +13,7 @@ from .base import Key, Problem, Section
 from .campaign import Campaign
 from .composition import Composition
 from .compute import Compute
+from .dataset import Dataset
 from .figures import FEWEST_POINTS, OF_BINARIES, OF_CURVES, OF_SCREENING, Figures
 from .potential import PotentialSection
 from .screening import Screening
@@ -22,6 +23,7 @@ DEPENDS_ON: dict[str, tuple[str, ...]] = {
     "potential": (),
     "composition": ("potential",),
     "screening": ("composition",),
+    "dataset": ("potential",),
     "training": (),
     "figures": ("composition", "screening"),
     "report": ("figures",),
@@ -37,6 +39,7 @@ class CampaignConfig(Section):
     potential: PotentialSection = Field(description="The energy function.")
     composition: Composition = Field(description="Scans of solid solutions.")
     screening: Screening | None = Field(None, description="Filters and ranking; none if empty.")
+    dataset: Dataset | None = Field(None, description="Labelled structures; none if empty.")
     training: Training | None = Field(None, description="Training of a potential; none if empty.")
     figures: Figures = Field(default_factory=Figures, description="Figures.")
 
@@ -71,8 +74,8 @@ class CampaignConfig(Section):
         or written out, nor how many threads compute.
 
         Args:
-            section: ``potential``, ``composition``, ``screening``, ``training``, ``figures`` or
-                ``report``.
+            section: ``potential``, ``composition``, ``screening``, ``dataset``, ``training``,
+                ``figures`` or ``report``.
 
         Returns:
             64 hexadecimal digits.
@@ -99,6 +102,9 @@ class CampaignConfig(Section):
             start = self.training.potential
             sha256 = start.description().get("sha256") if start.is_saved else None
             return [values, sha256, self.campaign.seed, self.compute.device]
+        if section == "dataset" and self.dataset is not None:
+            saved = [p.description().get("sha256") for p in self.dataset.saved_potentials()]
+            return [values, saved, self.campaign.seed, self.compute.device, self.compute.dtype]
         if section == "composition":
             compute = self.compute
             return [
@@ -117,6 +123,8 @@ class CampaignConfig(Section):
         )
         if self.screening is not None:
             found += self.screening.problems(("screening",), self.composition)
+        if self.dataset is not None:
+            found += self.dataset.problems(("dataset",))
         if self.training is not None:
             found += self.training.problems(("training",))
         found += self.figures.problems(("figures",))
