@@ -355,11 +355,16 @@ class TestDoctor:
         assert main(["doctor", str(tmp_path / "none")]) == 1
         assert "neither a potential nor" in capsys.readouterr().out
 
+    def test_what_cannot_be_read_spoils_nothing(self, capsys):
+        assert main(["doctor", "/proc/self/mem"]) == 1
+        assert "/proc/self/mem: cannot be read" in capsys.readouterr().out
+
     def test_downloaded_and_missing_packages(self, tmp_path, monkeypatch):
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
         (tmp_path / "mace").mkdir()
         (tmp_path / "mace" / "small.model").write_bytes(b"abc")
-        monkeypatch.setitem(doctor_potentials.PACKAGES, "chgnet", "a-package-that-is-not-there")
+        absent = ("a-package-that-is-not-there", "not_there")
+        monkeypatch.setitem(doctor_potentials.PACKAGES, "chgnet", absent)
         findings = {found.what: found for found in doctor_potentials.examine_potentials()}
         assert str(tmp_path / "mace" / "small.model") in findings["mace model"].found
         assert findings["potential chgnet"].remedy == "pip install 'softatoms[chgnet]'"

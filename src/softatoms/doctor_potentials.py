@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import importlib.util
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,8 +25,8 @@ FRESH = {
 }
 """Elements of the potentials that come without a package of their own."""
 
-PACKAGES = {"chgnet": "chgnet", "mace": "mace-torch"}
-"""Packages that potentials read their parameters from."""
+PACKAGES = {"chgnet": ("chgnet", "chgnet"), "mace": ("mace-torch", "mace")}
+"""Packages that potentials read their parameters from, and the modules in them."""
 
 
 def examine_potentials() -> list[Finding]:
@@ -37,14 +38,17 @@ def examine_potentials() -> list[Finding]:
         return [Finding("missing", "potentials", f"cannot be imported ({error})", "make env")]
     findings = []
     for name in sorted(BACKENDS):
-        package = PACKAGES.get(name)
-        if package is None:
+        if name not in PACKAGES:
             covered = FRESH[name] or ", ".join(CLERI_ROSATO)
             findings.append(Finding("ok", f"potential {name}", covered))
             continue
+        package, module = PACKAGES[name]
         try:
             found = f"{package} {importlib.metadata.version(package)}"
-        except importlib.metadata.PackageNotFoundError:
+            is_there = importlib.util.find_spec(module) is not None
+        except (importlib.metadata.PackageNotFoundError, ValueError):
+            is_there = False
+        if not is_there:
             remedy = f"pip install 'softatoms[{name}]'"
             findings.append(
                 Finding("info", f"potential {name}", f"{package} is not installed", remedy)
@@ -76,7 +80,13 @@ def _downloaded_models() -> list[Finding]:
     # Where mace-torch downloads to; asking it would mean importing it.
     folder = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "mace"
     files = sorted(item for item in folder.glob("*") if item.is_file()) if folder.is_dir() else []
-    return [Finding("ok", "mace model", f"{file}; file {_digest(file)}") for file in files]
+    findings = []
+    for file in files:
+        try:
+            findings.append(Finding("ok", "mace model", f"{file}; file {_digest(file)}"))
+        except OSError as error:
+            findings.append(Finding("info", "mace model", f"{file} cannot be read: {error}"))
+    return findings
 
 
 def examine_files(paths: Sequence[Path]) -> list[Finding]:
@@ -96,8 +106,8 @@ def examine_files(paths: Sequence[Path]) -> list[Finding]:
                 potential = load_potential(path)
                 found = f"{potential.name}, {_elements(potential)}, sha256 {potential.sha256()}"
             findings.append(Finding("ok", str(path), found))
-        except SoftatomsError as error:
-            findings.append(Finding("missing", str(path), str(error)))
+        except (SoftatomsError, OSError) as error:
+            findings.append(Finding("missing", str(path), f"cannot be read: {error}"))
     return findings
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -93,15 +94,7 @@ def evaluate_batch(
     """
     if not isinstance(potential, Potential):
         raise OptionError(f"potential must come from load_potential, got {potential!r}")
-    if isinstance(systems, SoftAtoms):
-        raise OptionError("systems must be a list of SoftAtoms; for one structure use evaluate")
-    systems = list(systems)
-    for index, soft in enumerate(systems):
-        if not isinstance(soft, SoftAtoms):
-            raise OptionError(
-                f"structure {index} is a {type(soft).__name__}, not SoftAtoms: convert it with "
-                "SoftAtoms.from_ase or SoftAtoms.from_pymatgen"
-            )
+    systems = check_systems(systems, for_one="evaluate")
     wanted = check_properties(properties)
     rule = check_coupling(coupling)
     target = check_device(device)
@@ -130,6 +123,30 @@ def evaluate_batch(
         wanted=wanted,
         velocities=moving if "heat_flux" in wanted else None,
     )
+
+
+def check_systems(systems: Any, *, for_one: str) -> list[SoftAtoms]:
+    """The structures as a list.
+
+    Args:
+        systems: What was given as such.
+        for_one: The function that takes a single structure.
+
+    Raises:
+        OptionError: If they are anything but soft structures.
+    """
+    if isinstance(systems, SoftAtoms):
+        raise OptionError(f"systems must be a list of SoftAtoms; for one structure use {for_one}")
+    if isinstance(systems, str) or not isinstance(systems, Iterable):
+        raise OptionError(f"systems must be a list of SoftAtoms, got {systems!r}")
+    listed = list(systems)
+    for index, soft in enumerate(listed):
+        if not isinstance(soft, SoftAtoms):
+            raise OptionError(
+                f"structure {index} is a {type(soft).__name__}, not SoftAtoms: convert it with "
+                "SoftAtoms.from_ase or SoftAtoms.from_pymatgen"
+            )
+    return listed
 
 
 def check_properties(properties: Iterable[str]) -> frozenset[str]:

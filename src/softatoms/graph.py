@@ -337,57 +337,33 @@ class Batch:
             coupling: Rule for the edge factors.
             tap: Where the potential's gathers are recorded.
         """
-        n_nodes = len(self.numbers)
         if not self.has_soft_sites:
-            edges = Edges(
-                geometry.senders,
-                geometry.vectors,
-                geometry.filled.to(geometry.vectors.dtype),
-                self.node_system,
-                geometry.width,
-                tap,
-            )
             return Graph(
                 numbers=self.numbers,
-                edges=edges,
+                edges=self._edges_of_sites(geometry, self.node_system, tap),
                 sites=self.node_site,
                 weights=weights,
                 held=geometry.slots,
                 images=geometry.images,
             )
-        slots, images = geometry.slots, geometry.images
-        receiving_site, sending_site = slots // geometry.width, geometry.senders[slots]
-        receivers, senders = receiving_site, sending_site
-        if not self.one_node_per_site:
-            per_pair = self.candidate_counts[receiving_site] * self.candidate_counts[sending_site]
-            pair = torch.repeat_interleave(per_pair)
-            position = torch.arange(len(pair), device=self.device)
-            position = position - (per_pair.cumsum(0) - per_pair)[pair]
-            slots, receiving_site, sending_site, images = (
-                slots[pair],
-                receiving_site[pair],
-                sending_site[pair],
-                images[pair],
-            )
-            width = self.candidate_counts[sending_site]
-            first_node = self.candidate_counts.cumsum(0) - self.candidate_counts
-            receivers = first_node[receiving_site] + position // width
-            senders = first_node[sending_site] + position % width
+        pairs, receivers, senders = self._pairs_of_nodes(geometry)
         factors = weights.index_select(0, senders)
         if coupling == "replica":
-            group = self.site_group[receiving_site]
-            inside = (group != PLAIN) & (group == self.site_group[sending_site])
+            group = self.site_group[self.node_site[receivers]]
+            inside = (group != PLAIN) & (group == self.site_group[self.node_site[senders]])
             factors = torch.where(inside, torch.ones_like(factors), factors)
             seen = ~inside | (self.numbers[receivers] == self.numbers[senders])
             kept = seen.nonzero().squeeze(1)
-            receivers, senders, slots, factors, images = (
-                part.index_select(0, kept) for part in (receivers, senders, slots, factors, images)
+            pairs, receivers, senders, factors = (
+                part.index_select(0, kept) for part in (pairs, receivers, senders, factors)
             )
+        n_nodes = len(self.numbers)
         rows = Rows.of(receivers, n_nodes, is_sorted=self.one_node_per_site)
         # A slot left over repeats the first pair: its factor of 0 silences it.
+        slots = rows.fill(geometry.slots.index_select(0, pairs), n_nodes, 0)
         edges = Edges(
             senders=rows.fill(senders, n_nodes, 0),
-            vectors=geometry.vectors.index_select(0, rows.fill(slots, n_nodes, 0)),
+            vectors=geometry.vectors.index_select(0, slots),
             factors=rows.fill(factors.to(geometry.vectors.dtype), n_nodes, 0.0),
             receiver_system=self.node_system,
             width=rows.width,
@@ -395,20 +371,49 @@ class Batch:
         )
         by_site = None
         if coupling == "mean_field" and not self.one_node_per_site:
-            by_site = Edges(
-                geometry.senders,
-                geometry.vectors,
-                geometry.filled.to(geometry.vectors.dtype),
-                self.site_system,
-                geometry.width,
-                tap,
-            )
+            by_site = self._edges_of_sites(geometry, self.site_system, tap)
         return Graph(
             numbers=self.numbers,
             edges=edges,
             sites=self.node_site,
             weights=weights,
             held=rows.slots,
-            images=images,
+            images=geometry.images.index_select(0, pairs),
             by_site=by_site,
+        )
+
+    @staticmethod
+    def _edges_of_sites(geometry: Geometry, systems: Tensor, tap: Tap | None) -> Edges:
+        """One edge per pair of sites, in the slots that the pairs have."""
+        return Edges(
+            senders=geometry.senders,
+            vectors=geometry.vectors,
+            factors=geometry.filled.to(geometry.vectors.dtype),
+            receiver_system=systems,
+            width=geometry.width,
+            tap=tap,
+        )
+
+    def _pairs_of_nodes(self, geometry: Geometry) -> tuple[Tensor, Tensor, Tensor]:
+        """Every combination of candidates of every pair of sites.
+
+        Returns:
+            Pair of sites, receiving node and sending node of each combination.
+        """
+        receiving = geometry.slots // geometry.width
+        sending = geometry.senders.index_select(0, geometry.slots)
+        pairs = torch.arange(len(receiving), device=self.device)
+        if self.one_node_per_site:
+            return pairs, receiving, sending
+        per_pair = self.candidate_counts[receiving] * self.candidate_counts[sending]
+        first_of_pair = per_pair.cumsum(0) - per_pair
+        pairs = torch.repeat_interleave(per_pair)
+        position = torch.arange(len(pairs), device=self.device) - first_of_pair[pairs]
+        receiving, sending = receiving[pairs], sending[pairs]
+        width = self.candidate_counts[sending]
+        first_node = self.candidate_counts.cumsum(0) - self.candidate_counts
+        return (
+            pairs,
+            first_node[receiving] + position // width,
+            first_node[sending] + position % width,
         )

@@ -119,6 +119,19 @@ class TestBiases(SmallCHGNet):
     }
 
 
+def test_slopes_of_biases_are_continuous_where_weights_add_up_to_one() -> None:
+    atoms = Atoms("CuOCuO", [[0, 0, 0], [1.9, 0, 0], [0, 2.3, 0.2], [2.0, 2.1, 0.1]])
+    soft = sa.SoftAtoms.from_ase(atoms).with_existence([0], 0.7)
+    potential = sa.load_potential("chgnet", model="0.2.0")
+
+    def slopes(copper: float) -> torch.Tensor:
+        mixed = soft.with_candidates([3], {"O": 0.1, "Cu": copper})
+        return sa.evaluate(potential, mixed, properties=("weight_gradient",)).weight_gradient
+
+    below, above = slopes(0.9 - 1e-7), slopes(0.9 + 1e-7)
+    assert float((below - above).abs().max()) < 1e-4
+
+
 class TestTrained(ClusterFlux):
     species = ("Cu", "O")
     lattice_constant = 3.9

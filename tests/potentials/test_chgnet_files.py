@@ -88,6 +88,29 @@ def test_a_package_without_the_model_is_named(
         sa.load_potential("chgnet")
 
 
+@pytest.mark.parametrize(
+    "options", [{"path": 5}, {"path": b"abc"}, {"model": ["x"]}, {"model": "0.3.0", "path": "x"}]
+)
+def test_options_that_mean_nothing_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(OptionError):
+        sa.load_potential("chgnet", **options)
+
+
+def test_torch_s_default_precision_changes_nothing(tmp_path: Path) -> None:
+    code = (
+        "import torch; torch.set_default_dtype(torch.float64); import softatoms as sa; "
+        "from ase.build import molecule; pot = sa.load_potential('chgnet'); "
+        "soft = sa.SoftAtoms.from_ase(molecule('H2O')); "
+        "print(pot.sha256(), float(sa.evaluate(pot, soft).energy).hex())"
+    )
+    answers = set()
+    for start in (code, code.replace("torch.set_default_dtype(torch.float64); ", "")):
+        done = subprocess.run([sys.executable, "-c", start], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        answers.add(done.stdout)
+    assert len(answers) == 1
+
+
 def test_an_unknown_model_is_refused() -> None:
     with pytest.raises(OptionError, match=r"no model '0\.3': did you mean '0\.3\.0'"):
         sa.load_potential("chgnet", model="0.3")

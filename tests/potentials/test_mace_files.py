@@ -6,10 +6,12 @@ import collections
 import hashlib
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,8 @@ import softatoms as sa
 from potentials.mace_package import build, converted, mace_torch, saved, small
 from potentials.test_mace_package import ALL, alloy
 from softatoms.potentials.base import Potential
+from softatoms.potentials.mace_convert import convert
+from softatoms.potentials.mace_import import compare
 from tolerances import assert_close
 
 
@@ -353,6 +357,14 @@ def surroundings() -> Iterator[None]:
 
 class TestIsolation:
     @pytest.mark.usefixtures("surroundings")
+    def test_models_may_be_read_in_several_threads(self, file: Path) -> None:
+        call = torch.nn.Module.__call__
+        with ThreadPoolExecutor(3) as pool:
+            potentials = list(pool.map(load, [file] * 3))
+        assert len({potential.sha256() for potential in potentials}) == 1
+        assert torch.nn.Module.__call__ is call
+
+    @pytest.mark.usefixtures("surroundings")
     def test_loading_leaves_the_process_as_it_was(
         self, file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -393,6 +405,26 @@ class TestIsolation:
     def test_importing_softatoms_imports_no_mace(self) -> None:
         code = "import sys, softatoms.potentials.mace; sys.exit('e3nn' in sys.modules)"
         assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_the_name_of_the_file_is_no_part_of_the_fingerprint(file: Path, tmp_path: Path) -> None:
+    shutil.copy(file, tmp_path / "other.model")
+    assert load(tmp_path / "other.model").sha256() == load(file).sha256()
+
+
+def test_large_energies_of_atoms_do_not_hide_a_wrong_conversion(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with mace_torch():
+        model = torch.load(file, weights_only=False).double()
+        model.atomic_energies_fn.atomic_energies -= 5e5
+        potential = convert(model, None, {})
+        potential.options["source"]["head"] = "Default"
+        compare(potential, model)
+        for readout in potential.readouts:
+            readout.weight_0 *= 1.01
+        with pytest.raises(sa.CheckpointError, match="not supported"):
+            compare(potential, model)
 
 
 def test_energies_of_isolated_atoms_are_part_of_the_result(file: Path) -> None:

@@ -192,12 +192,17 @@ CHGNET_MODELS = ("0.3.0", "r2scan", "0.2.0")
 class CHGNetOptions(_Options):
     """Options of the potential chgnet."""
 
-    model: str = Field("0.3.0", description=f"Trained model: {', '.join(CHGNET_MODELS)}.")
+    model: str | None = Field(
+        None,
+        description=f"Trained model: {', '.join(CHGNET_MODELS)}; {CHGNET_MODELS[0]} if empty.",
+    )
     path: str | None = Field(None, description="File of a fine-tuned model instead.")
 
     def problems(self, key: Key) -> list[Problem]:
         """See :meth:`_Options.problems`."""
-        if self.model not in CHGNET_MODELS:
+        if self.model is not None and self.path is not None:
+            return [Problem((*key, "path"), "give either model or path")]
+        if self.model is not None and self.model not in CHGNET_MODELS:
             message = f"is no model of chgnet: {suggest(self.model, CHGNET_MODELS)}"
             return [Problem((*key, "model"), message)]
         return super().problems(key)

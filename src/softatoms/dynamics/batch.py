@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from ..errors import OptionError
-from ..evaluation import check_device, check_dtype
+from ..evaluation import check_device, check_dtype, check_systems
 from ..files import check_writable
 from ..graph import check_coupling
 from ..potentials.base import Potential
@@ -83,7 +83,7 @@ def run_dynamics(
     """
     if not isinstance(potential, Potential):
         raise OptionError(f"potential must come from load_potential, got {potential!r}")
-    listed = _checked_systems(systems)
+    listed = check_systems(systems, for_one="[system]")
     labels = _names(names, len(listed))
     if not listed:
         return []
@@ -117,19 +117,6 @@ def run_dynamics(
     if options.device.type == "cpu":
         keep_freed_memory()
     return Run(potential, listed, chosen, options).run()
-
-
-def _checked_systems(systems: Any) -> list[SoftAtoms]:
-    if isinstance(systems, SoftAtoms | str) or not isinstance(systems, Iterable):
-        raise OptionError(f"systems must be a list of SoftAtoms, got {systems!r}")
-    listed = list(systems)
-    for index, soft in enumerate(listed):
-        if not isinstance(soft, SoftAtoms):
-            raise OptionError(
-                f"structure {index} is a {type(soft).__name__}, not SoftAtoms: convert it with "
-                "SoftAtoms.from_ase or SoftAtoms.from_pymatgen"
-            )
-    return listed
 
 
 def _names(given: Any, count: int) -> tuple[str, ...]:

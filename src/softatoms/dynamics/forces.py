@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from ..batch_evaluator import BatchEvaluator
-from ..errors import SoftatomsError
 from ..graph import Batch, Coupling
 from ..potentials.base import Potential
 from .members import Members
@@ -83,7 +82,7 @@ class Forces:
             )
         except torch.OutOfMemoryError:
             raise
-        except (SoftatomsError, RuntimeError):
+        except Exception:  # whatever a potential raises concerns some systems alone
             found = self._one_by_one(
                 range(self._members.n_systems), positions, cells, theta, wanted
             )
@@ -205,7 +204,7 @@ class Forces:
                 )
             except torch.OutOfMemoryError:
                 raise
-            except (SoftatomsError, RuntimeError):
+            except Exception:
                 continue
             for name, values in results.items():
                 values[parts[name]] = alone[name]

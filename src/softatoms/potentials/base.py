@@ -34,19 +34,22 @@ class Potential(nn.Module, ABC):
     Attributes:
         name: Name in the registry.
         cutoff: Radius in Å beyond which sites do not see each other.
-        n_layers: Number of gathers one after the other: information travels n_layers × cutoff.
+        n_layers: Number of gathers one after the other: information travels n_layers × cutoff at
+            most.
         species: Chemical symbols it covers; empty if it treats all elements alike.
         isolated_energies: Energy of an isolated atom of each species in eV, always float64, shape
             (len(species),) or (1,).
         has_forward_mode: Whether all its operations support forward-mode differentiation; the
             heat flux takes a slower route if not.
         options: The options it was built with, enough to build it again.
+        remarks: Names of options that do not change any energy.
     """
 
     name: str
     cutoff: float
     n_layers: int
     has_forward_mode: bool = True
+    remarks: frozenset[str] = frozenset()
     isolated_energies: Tensor
     _species_of_number: Tensor
 
@@ -129,7 +132,8 @@ class Potential(nn.Module, ABC):
 
     def sha256(self) -> str:
         """Fingerprint of everything that determines the energies."""
-        digest = hashlib.sha256(repr((self.name, sorted(self.options.items()))).encode())
+        options = {key: value for key, value in self.options.items() if key not in self.remarks}
+        digest = hashlib.sha256(repr((self.name, sorted(options.items()))).encode())
         for key, tensor in sorted(self.state_dict().items()):
             digest.update(key.encode())
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())

@@ -30,6 +30,7 @@ from .base import Potential
 from .bonds import Bonds
 from .chgnet_layers import Bessel, Fourier, GatedMessage, Round
 from .options import check_elements, check_positive, check_whole
+from .radial import DRAWN_IN, seed_cpu
 
 COLLINEAR = 1.0 - 1e-6
 """Cosines are shrunk by this before the angle is taken, as in the trained model."""
@@ -109,15 +110,15 @@ class CHGNet(Potential):
         self.bond_cutoff = float(bond_cutoff)
         self.has_biases = has_biases
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            self.embedding = nn.Embedding(len(species), n_features)
+            seed_cpu(seed)
+            self.embedding = nn.Embedding(len(species), n_features, dtype=DRAWN_IN)
             self.radial = Bessel(n_radial, self.cutoff, envelope_power)
             self.bond_radial = Bessel(n_radial, self.bond_cutoff, envelope_power)
             self.angular = Fourier(n_angular)
-            self.bond_embedding = nn.Linear(n_radial, n_features, bias=False)
-            self.edge_weights = nn.Linear(n_radial, n_features, bias=False)
-            self.bond_weights = nn.Linear(n_radial, n_features, bias=False)
-            self.angle_embedding = nn.Linear(n_angular, n_features, bias=False)
+            self.bond_embedding = nn.Linear(n_radial, n_features, bias=False, dtype=DRAWN_IN)
+            self.edge_weights = nn.Linear(n_radial, n_features, bias=False, dtype=DRAWN_IN)
+            self.bond_weights = nn.Linear(n_radial, n_features, bias=False, dtype=DRAWN_IN)
+            self.angle_embedding = nn.Linear(n_angular, n_features, bias=False, dtype=DRAWN_IN)
             self.atom_rounds = nn.ModuleList(
                 Round(3, n_features, n_hidden, has_norms, has_biases) for _ in range(n_rounds)
             )
@@ -128,12 +129,14 @@ class CHGNet(Potential):
             self.angle_rounds = nn.ModuleList(
                 GatedMessage(4, n_features, 0, has_norms) for _ in range(n_rounds - 2)
             )
-            self.readout_norm = nn.LayerNorm(n_features) if has_readout_norm else nn.Identity()
+            self.readout_norm = (
+                nn.LayerNorm(n_features, dtype=DRAWN_IN) if has_readout_norm else nn.Identity()
+            )
             widths = [n_features, *readout]
             steps: list[nn.Module] = []
             for before, after in itertools.pairwise(widths):
-                steps += [nn.Linear(before, after), nn.SiLU()]
-            self.readout = nn.Sequential(*steps, nn.Linear(widths[-1], 1))
+                steps += [nn.Linear(before, after, dtype=DRAWN_IN), nn.SiLU()]
+            self.readout = nn.Sequential(*steps, nn.Linear(widths[-1], 1, dtype=DRAWN_IN))
 
     def interaction(self, graph: Graph) -> Tensor:
         """See :meth:`Potential.interaction`."""
@@ -280,16 +283,18 @@ def _angles(directions: Tensor, relation: Edges) -> Tensor:
 
 
 def _openness(graph: Graph, bonds: Bonds) -> Tensor:
-    """How far the system of every node has any angle, from 0 to 1, shape (n_nodes,).
+    """How far the angles of every node's system exist, from 0 to 1, shape (n_nodes,).
 
-    It is 1 if some angle has three sites that exist for sure, and 0 if every angle lacks one. In
-    between it is the mean existence of angles, weighted by their existence, smoothed so that its
-    slopes vanish at both ends. As a mean it is the same in a supercell; as angles count by their
-    existence, those of absent atoms do not count.
+    It is 1 if all sites in angles exist for sure, and 0 if every angle lacks one. In between it is
+    the mean existence of angles, weighted by their existence, smoothed so that its slopes vanish
+    at both ends. As a mean it is the same in a supercell; as angles count by their existence, those
+    of absent atoms do not count.
     """
     systems = graph.edges.receiver_system
     existence = torch.zeros_like(graph.weights).index_add(0, graph.sites, graph.weights)
-    existence = existence.index_select(0, graph.sites).clamp_max(1.0)
+    existence = existence.index_select(0, graph.sites)
+    # With a slope of 0 at 1, as weights may add up to slightly more.
+    existence = torch.where(existence < 1.0, existence * (2.0 - existence), 1.0)
     hearing, heard = bonds.angles.receivers, bonds.angles.senders
     assert hearing is not None, "angles are a list"
     far = bonds.nodes.index_select(0, bonds.turns.senders)

@@ -25,6 +25,9 @@ CARRIED = {
 }
 """Files of the trained models inside the package's ``pretrained`` directory."""
 
+NEWEST = "0.3.0"
+"""The model that is read unless another is named."""
+
 NEVER_SEEN = ("Po", "At", "Rn", "Fr", "Ra")
 """Elements without any structure in the training data; their parameters mean nothing."""
 
@@ -42,19 +45,23 @@ EXPECTED: dict[str, tuple[Any, ...]] = {
 """Settings of the architecture that are understood; a missing one has the first value."""
 
 
-def load_chgnet(*, model: str = "0.3.0", path: str | Path | None = None) -> CHGNet:
+def load_chgnet(*, model: str | None = None, path: str | Path | None = None) -> CHGNet:
     """A trained CHGNet.
 
     Args:
         model: One of the models in the ``chgnet`` package: ``0.3.0`` (PBE(+U)), ``r2scan`` or
-            ``0.2.0``.
+            ``0.2.0``; ``0.3.0`` if neither model nor path is given.
         path: File of a fine-tuned model, as CHGNet's trainer writes it, instead.
 
     Raises:
         OptionError: If there is no such model, or the package is not installed.
         CheckpointError: If the file holds no CHGNet, or one of an unknown architecture.
     """
-    file = carried_file(model) if path is None else Path(path)
+    if model is not None and path is not None:
+        raise OptionError("chgnet takes either a model or a path, got both")
+    if not isinstance(path, str | Path | None):
+        raise OptionError(f"path must be that of a file, got {path!r}")
+    file = carried_file(NEWEST if model is None else model) if path is None else Path(path)
     saved = _read(file)
     try:
         settings, tensors = saved["model"]["model_args"], saved["model"]["state_dict"]
@@ -81,7 +88,7 @@ def carried_file(model: str) -> Path:
     Raises:
         OptionError: If there is no such model, or the package is not installed.
     """
-    if model not in CARRIED:
+    if not isinstance(model, str) or model not in CARRIED:
         raise OptionError(f"chgnet has no model {model!r}: {suggest(str(model), CARRIED)}")
     package = importlib.util.find_spec("chgnet")
     if package is None or not package.submodule_search_locations:
@@ -96,12 +103,14 @@ def carried_file(model: str) -> Path:
 
 
 def _read(file: Path) -> Any:
-    if not file.is_file():
-        raise CheckpointError(f"{file}: no such file")
     try:
+        if not file.is_file():
+            raise CheckpointError(f"{file}: no such file")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return torch.load(file, map_location="cpu", weights_only=True)
+    except CheckpointError:
+        raise
     except Exception as error:  # foreign bytes can raise anything inside an unpickler
         # What torch says runs over many lines; the first one names the trouble.
         reason = (str(error) or type(error).__name__).partition("\n")[0]

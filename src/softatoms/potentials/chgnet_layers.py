@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-CONSTANT_FUNCTION = float(torch.tensor(0.5).sqrt())
+from .radial import DRAWN_IN
+
+CONSTANT_FUNCTION = float(torch.tensor(0.5, dtype=torch.float32).sqrt())
 """Value of the constant angular function: 1/√2 rounded to float32, as in the trained model."""
 
 
@@ -26,7 +28,7 @@ class Bessel(nn.Module):
         super().__init__()
         self.cutoff = cutoff
         self.power = power
-        self.frequencies = nn.Parameter(math.pi * torch.arange(1.0, n_radial + 1.0))
+        self.frequencies = nn.Parameter(math.pi * torch.arange(1.0, n_radial + 1.0, dtype=DRAWN_IN))
 
     def forward(self, lengths: Tensor) -> Tensor:
         """Functions of each length, shape (n, n_radial); 0 beyond the cutoff."""
@@ -47,7 +49,9 @@ class Fourier(nn.Module):
 
     def __init__(self, n_angular: int) -> None:
         super().__init__()
-        self.frequencies = nn.Parameter(torch.arange(1.0, (n_angular - 1) // 2 + 1.0))
+        self.frequencies = nn.Parameter(
+            torch.arange(1.0, (n_angular - 1) // 2 + 1.0, dtype=DRAWN_IN)
+        )
 
     def forward(self, angles: Tensor) -> Tensor:
         """Functions of each angle, shape (n, n_angular)."""
@@ -74,11 +78,11 @@ class GatedMessage(nn.Module):
         self.n_features = n_features
         self.width = n_hidden or n_features
         # Rows of the value first, then those of the gate.
-        self.first = nn.Linear(n_inputs * n_features, 2 * self.width)
-        self.value = nn.Linear(n_hidden, n_features) if n_hidden else None
-        self.gate = nn.Linear(n_hidden, n_features) if n_hidden else None
-        self.value_norm = nn.LayerNorm(n_features) if has_norms else nn.Identity()
-        self.gate_norm = nn.LayerNorm(n_features) if has_norms else nn.Identity()
+        self.first = nn.Linear(n_inputs * n_features, 2 * self.width, dtype=DRAWN_IN)
+        self.value = nn.Linear(n_hidden, n_features, dtype=DRAWN_IN) if n_hidden else None
+        self.gate = nn.Linear(n_hidden, n_features, dtype=DRAWN_IN) if n_hidden else None
+        self.value_norm = nn.LayerNorm(n_features, dtype=DRAWN_IN) if has_norms else nn.Identity()
+        self.gate_norm = nn.LayerNorm(n_features, dtype=DRAWN_IN) if has_norms else nn.Identity()
 
     def block(self, index: int) -> Tensor:
         """Weights of one input, shape (2 × width, n_features)."""
@@ -117,4 +121,4 @@ class Round(GatedMessage):
         self, n_inputs: int, n_features: int, n_hidden: int, has_norms: bool, has_bias: bool
     ) -> None:
         super().__init__(n_inputs, n_features, n_hidden, has_norms)
-        self.out = nn.Linear(n_features, n_features, bias=has_bias)
+        self.out = nn.Linear(n_features, n_features, bias=has_bias, dtype=DRAWN_IN)

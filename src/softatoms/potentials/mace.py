@@ -144,6 +144,7 @@ class Mace(Potential):
     """
 
     name = "mace"
+    remarks = frozenset({"source"})
 
     def __init__(
         self,

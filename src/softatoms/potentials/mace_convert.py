@@ -19,6 +19,7 @@ from ..errors import CheckpointError, OptionError, suggest
 from .mace import Mace
 from .mace_contraction import HIGHEST_DEGREE, ProductLayout, component_parities
 from .mace_layers import ACTIVATIONS
+from .mace_radial import BOHR
 
 MODELS = ("MACE", "ScaleShiftMACE")
 INTERACTIONS = (
@@ -431,7 +432,7 @@ def _repulsion(model: Any, scale: float, state: State) -> int | None:
     state["repulsion.radii"] = zbl.covalent_radii[model.atomic_numbers]
     state["repulsion.charges"] = charges
     reach = torch.pow(model.atomic_numbers, zbl.a_exp.double()).double()
-    state["repulsion.reach"] = reach / (zbl.a_prefactor.double() * 0.529)
+    state["repulsion.reach"] = reach / (zbl.a_prefactor.double() * BOHR)
     state["repulsion.parts"] = zbl.c * scale
     return int(zbl.p)
 

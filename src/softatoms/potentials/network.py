@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..graph import Graph
 from .base import Potential
 from .options import check_elements, check_positive, check_whole
-from .radial import DRAWN_IN, RadialBasis, perceptron
+from .radial import DRAWN_IN, RadialBasis, perceptron, seed_cpu
 
 FRESH_ENERGY = 0.3
 """Spread of the energies of a fresh network in eV: of the order of real interactions."""
@@ -66,7 +66,7 @@ class NetworkPotential(Potential):
         self.n_layers = n_layers
         self.message_scale = float(typical_neighbours) ** -0.5
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            seed_cpu(seed)
             self.embedding = nn.Embedding(len(species), n_features, dtype=DRAWN_IN)
             self.radial = RadialBasis(n_radial, self.cutoff)
             self.readout = perceptron(n_features, n_features // 2 + 1, 1, gain=FRESH_ENERGY)

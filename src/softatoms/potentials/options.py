@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 from ..errors import OptionError
@@ -34,14 +34,16 @@ def check_positive(value: Any, name: str) -> float:
 
 
 def check_whole(value: Any, name: str, *, least: int) -> int:
-    """Return ``value`` if it is a whole number of at least ``least``.
+    """Return ``value`` as an integer if it is a whole number of at least ``least``.
 
     Raises:
         OptionError: Naming the option.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < least:
         raise OptionError(f"{name} must be a whole number of at least {least}, got {value!r}")
-    return value
+    if int(value) >= 2**64:
+        raise OptionError(f"{name} must be below 2⁶⁴, got {value!r}")
+    return int(value)
 
 
 def check_mapping(value: Any, name: str) -> dict[str, Any]:

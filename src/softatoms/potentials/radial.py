@@ -17,6 +17,11 @@ SILU_GAIN = 1.68
 """What SiLU takes from the spread of a standard normal input, put back."""
 
 
+def seed_cpu(seed: int) -> None:
+    """Seed the generator of parameters, and no other: ``torch.manual_seed`` reaches every GPU's."""
+    torch.default_generator.manual_seed(seed)
+
+
 class RadialBasis(nn.Module):
     """Spherical Bessel functions sin(kπr/r_c)/r, switched off smoothly towards the cutoff.
 

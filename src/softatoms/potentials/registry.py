@@ -112,6 +112,8 @@ def save_potential(potential: Potential, directory: str | Path) -> None:
     Raises:
         CheckpointError: If something else has that name, or no potential could be loaded from it.
     """
+    if not isinstance(potential, Potential):
+        raise CheckpointError(f"only potentials are saved, got a {type(potential).__name__}")
     target = Path(directory).resolve()
     backend = BACKENDS.get(potential.name)
     if backend is None or backend.kind != type(potential).__name__:
@@ -197,9 +199,9 @@ def _load(directory: Path) -> Potential:
     try:
         name = description["name"]
         potential = _build(name, BACKENDS[name].cls(), description["options"])
-    except (SoftatomsError, TypeError, AttributeError) as error:
+    except (SoftatomsError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise CheckpointError(
-            f"{directory / DESCRIPTION_FILE}: unusable options: {error}"
+            f"{directory / DESCRIPTION_FILE}: unusable options: {_in_one_line(error)}"
         ) from error
     weights = directory / WEIGHTS_FILE
     try:
@@ -209,17 +211,25 @@ def _load(directory: Path) -> Potential:
     except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f"{weights} is damaged: {error}") from error
     saved_dtypes = {tensor.dtype for key, tensor in tensors.items() if key != "isolated_energies"}
-    if len(saved_dtypes) == 1:
-        potential.to(saved_dtypes.pop())
     try:
+        if len(saved_dtypes) == 1:
+            potential.to(saved_dtypes.pop())
         potential.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise CheckpointError(f"{weights} does not fit {description['name']}: {error}") from error
+    except (RuntimeError, TypeError) as error:
+        raise CheckpointError(
+            f"{weights} does not fit {description['name']}: {_in_one_line(error)}"
+        ) from error
     if potential.sha256() != description["sha256"]:
         raise CheckpointError(
             f"{directory}: weights and description do not belong together (fingerprint differs)"
         )
     return potential
+
+
+def _in_one_line(error: Exception) -> str:
+    """What torch says over several lines, without the heading."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[1] if len(lines) > 1 else "".join(lines)
 
 
 def _read_description(path: Path) -> dict[str, Any]:
@@ -229,7 +239,7 @@ def _read_description(path: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{path.parent} holds no saved potential: {path.name} is missing"
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is damaged: {error}") from error
     if not isinstance(description, dict) or description.get("format") != FORMAT:
         raise CheckpointError(f"{path} does not describe a potential")

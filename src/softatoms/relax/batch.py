@@ -9,10 +9,11 @@ import torch
 from numpy.typing import ArrayLike
 
 from ..errors import OptionError
+from ..evaluation import check_systems
 from ..potentials.base import Potential
 from ..runtime import keep_freed_memory
 from ..structure import SoftAtoms
-from .options import check_periodic, checked_settings, checked_systems, mobile_sites
+from .options import check_periodic, checked_settings, mobile_sites
 from .results import Progress, Relaxation
 from .run import Run
 
@@ -67,7 +68,7 @@ def relax_batch(
     """
     if not isinstance(potential, Potential):
         raise OptionError(f"potential must come from load_potential, got {potential!r}")
-    listed = checked_systems(systems)
+    listed = check_systems(systems, for_one="relax")
     settings = checked_settings(
         coupling=coupling,
         dtype=dtype,

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ..batch_evaluator import BatchEvaluator
-from ..errors import SoftatomsError, StructureError
+from ..errors import StructureError
 from ..graph import Batch
 from ..neighbours import Pairs, SkinnedList
 from .segments import Floats
@@ -129,7 +129,7 @@ class Evaluator:
             )
         except torch.OutOfMemoryError:
             raise
-        except (SoftatomsError, RuntimeError) as error:
+        except Exception as error:  # whatever a potential raises concerns its structures alone
             return [_described(error)] * len(rows)
         # One transfer per quantity, not one per structure.
         energies = torch.stack([out.energy for out in outs]).cpu().numpy()

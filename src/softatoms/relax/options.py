@@ -140,27 +140,6 @@ def _unit_strains(mask: Sequence[bool]) -> NDArray[np.float64]:
     return strains
 
 
-def checked_systems(systems: Any) -> list[SoftAtoms]:
-    """The structures as a list.
-
-    Raises:
-        OptionError: If they are anything but soft structures.
-    """
-    if isinstance(systems, SoftAtoms):
-        raise OptionError("systems must be a list of SoftAtoms; for one structure use relax")
-    try:
-        listed = list(systems)
-    except TypeError:
-        raise OptionError(f"systems must be a list of SoftAtoms, got {systems!r}") from None
-    for index, soft in enumerate(listed):
-        if not isinstance(soft, SoftAtoms):
-            raise OptionError(
-                f"structure {index} is a {type(soft).__name__}, not SoftAtoms: convert it with "
-                "SoftAtoms.from_ase or SoftAtoms.from_pymatgen"
-            )
-    return listed
-
-
 def check_periodic(systems: Sequence[SoftAtoms], strains: NDArray[np.float64]) -> None:
     """Raise if a cell is to be strained in a direction in which nothing repeats.
 
