@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -150,6 +151,7 @@ class Observer:
         """Properties that the potential has to be asked for."""
         return frozenset(QUANTITIES[name].needs for name in self.quantities) - {""}
 
+    @cached_property
     def schema(self) -> pa.Schema:
         """Its columns as Arrow fields, with units in their metadata."""
         fields = list(arrow_schema(INDEX))
@@ -182,7 +184,7 @@ class Observer:
             else:
                 columns = np.asarray(values).reshape(members.n_systems, -1)
                 arrays += [pa.array(columns[:, index]) for index in range(columns.shape[1])]
-        return pa.RecordBatch.from_arrays(arrays, schema=self.schema())
+        return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
 
 def check_observers(given: Any) -> tuple[Observer, ...]:

@@ -49,7 +49,7 @@ class Recorder:
             _VERSION: str(VERSION).encode(),
             _ORIGIN: json.dumps(dict(origin), sort_keys=True).encode(),
         }
-        self._schemas = {o.name: o.schema().with_metadata(metadata) for o in observers}
+        self._schemas = {o.name: o.schema.with_metadata(metadata) for o in observers}
         self._frames: list[str] = []
         self._pending = 0
         self.parts: dict[str, int] = dict.fromkeys([*self._rows, FRAMES], 0)
