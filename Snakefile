@@ -33,5 +33,10 @@ include: "workflow/rules/collect.smk"
 include: "workflow/rules/figures.smk"
 
 
+if campaign.dataset:
+
+    include: "workflow/rules/dataset.smk"
+
+
 onsuccess:
     print(f"Results: {results()}")

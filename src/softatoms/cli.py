@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = _parser().parse_args(arguments)
     run: Command = parsed.run
     try:
-        for name in ("out", "runs_out", "reference"):
+        for name in ("out", "runs_out", "reference", "table_out", "extxyz"):
             check_writable(getattr(parsed, name, None), is_folder=run in (_figures, _train))
         check_writable(getattr(parsed, "checkpoint", None), is_folder=True)
         return run(parsed)
@@ -85,6 +85,30 @@ def _parser() -> argparse.ArgumentParser:
     scan.add_argument("--runs-out", type=Path, help="table about the job itself, if wanted")
     scan.add_argument(
         "--checkpoint", type=Path, help="folder for finished parts; a killed job goes on from there"
+    )
+    dataset = command(
+        "dataset",
+        _dataset,
+        "generate, import, label, check and divide the frames of a dataset",
+        out="frames to write (Parquet)",
+    )
+    dataset.add_argument(
+        "--step", choices=("generate", "label", "merge"), help="one step only; all if not given"
+    )
+    dataset.add_argument("--frames", type=Path, help="label, merge: frames that generate wrote")
+    dataset.add_argument(
+        "--skipped", type=Path, help="generate, merge: table of what was left out of the frames"
+    )
+    dataset.add_argument("--shard", type=int, help="label: number of the job, from 0")
+    dataset.add_argument("--labels", nargs="*", type=Path, help="merge: what the label jobs wrote")
+    dataset.add_argument(
+        "--table", dest="table_out", type=Path, help="table with one row per frame, if wanted"
+    )
+    dataset.add_argument(
+        "--extxyz", type=Path, help="sound frames for other programs (extended XYZ), if wanted"
+    )
+    dataset.add_argument(
+        "--checkpoint", type=Path, help="folder for labels; a killed job goes on from there"
     )
     train = command(
         "train",
@@ -208,6 +232,33 @@ def _scan(arguments: argparse.Namespace) -> int:
     }
     if arguments.runs_out is not None:
         write_table(arguments.runs_out, "runs", [run], origin)
+    return 0
+
+
+def _dataset(arguments: argparse.Namespace) -> int:
+    config = _load(arguments)
+    if config.dataset is None:
+        raise SoftatomsError(f"{arguments.config}: dataset: is required to make a dataset")
+    needed = {
+        "generate": ("skipped",),
+        "label": ("frames", "shard"),
+        "merge": ("frames", "skipped", "labels"),
+    }.get(arguments.step, ())
+    for name in needed:
+        if getattr(arguments, name) is None:
+            raise SoftatomsError(f"--{name}: is required for --step {arguments.step}")
+    from .dataset import stage
+
+    given = {name: getattr(arguments, name) for name in ("out", *needed)}
+    written = {"table": arguments.table_out, "extxyz": arguments.extxyz, "say": _say}
+    if arguments.step == "generate":
+        stage.generate_step(config, **given, say=_say)
+    elif arguments.step == "label":
+        stage.label_step(config, **given, checkpoint=arguments.checkpoint)
+    elif arguments.step == "merge":
+        stage.merge_step(config, **given, **written)
+    else:
+        stage.whole_stage(config, **given, **written, checkpoint=arguments.checkpoint)
     return 0
 
 

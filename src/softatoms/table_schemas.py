@@ -304,8 +304,52 @@ PREDICTION = TableSchema(
     ),
 )
 
+DATASET = TableSchema(
+    "dataset",
+    1,
+    "frame_id",
+    (
+        Column("frame_id", "text", "", "name of the frame"),
+        Column("group", "text", "", "origin; frames of one group stand in one part"),
+        Column(
+            "split",
+            "text",
+            "",
+            "part of the dataset; empty for what is not used",
+            choices=("", "train", "validation", "test"),
+        ),
+        Column("formula", "text", "", "elements with their amounts, ``Au2Cu30``"),
+        Column("n_atoms", "whole", "1", "number of sites"),
+        Column("volume_ang3_per_atom", "real", "Å³", "volume per site of a crystal", "always"),
+        Column("energy_ev", "real", "eV", "energy of the whole structure", "unless_ok"),
+        Column("largest_force_ev_per_ang", "real", "eV/Å", "longest force on a site", "always"),
+        Column(
+            "pressure_ev_per_ang3", "real", "eV/Å³", "pressure, positive if compressed", "always"
+        ),
+        Column("labeller", "text", "", "what the labels come from"),
+        Column(
+            "status",
+            "text",
+            "",
+            "ok; failed; or left out as a duplicate of another frame or unselected because others "
+            "cover it",
+            choices=("ok", "failed", "duplicate", "unselected", "unlabelled"),
+        ),
+        _ERROR,
+    ),
+)
+
 SCHEMAS = {
     schema.name: schema
-    for schema in (MANIFEST, COMPOSITION, RUNS, RANKING, EVALUATION, TRAINING_HISTORY, PREDICTION)
+    for schema in (
+        MANIFEST,
+        COMPOSITION,
+        RUNS,
+        RANKING,
+        DATASET,
+        EVALUATION,
+        TRAINING_HISTORY,
+        PREDICTION,
+    )
 }
 """All tables by name."""

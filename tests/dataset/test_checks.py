@@ -111,8 +111,15 @@ def test_energies_in_other_units(sound, name, unit):
 
 def test_forces_in_other_units(sound):
     finding = only(with_one(sound, 9, forces=sound[9].forces / 51.422067))
-    assert (finding.frame_id, finding.check) == ("f09", "mixed units")
+    assert finding[:3] == ("f09", "mixed units", "warning")
     assert "fit in Hartree/bohr" in finding.message
+
+
+def test_energies_near_zero_have_no_unit(sound):
+    """Converted to a smaller unit, any energy would fit a reference of zero."""
+    frames = [dataclasses.replace(f, energy=0.01 * i * f.n_sites) for i, f in enumerate(sound)]
+    frames = with_one(frames, 5, energy=8.0)
+    assert check_frames(frames).findings == ()
 
 
 def test_zero_forces(sound):

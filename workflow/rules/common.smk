@@ -65,7 +65,8 @@ def tables():
 
 def targets():
     """What a finished campaign consists of."""
-    return [*tables(), *figure_files("png", "pdf"), results("report.html")]
+    dataset = [results("tables", "dataset.parquet")] if campaign.dataset else []
+    return [*tables(), *figure_files("png", "pdf"), results("report.html"), *dataset]
 
 
 CAMPAIGN_FILE = campaign_file()

@@ -58,20 +58,22 @@ def plan_dataset(config: CampaignConfig) -> Plan:
     Raises:
         SoftatomsError: Naming the import or generator that does not work.
     """
-    wanted = _section(config)
+    wanted = config.dataset
+    if wanted is None:
+        raise SoftatomsError("dataset: the configuration has no such section")
     imported = joined([*map(_read, wanted.imports), _generated(config, wanted)])
-    frames = list(imported.frames)
-    copies: list[tuple[Frame, str]] = []
-    if wanted.deduplicate:
-        frames, copies = _without_copies(frames)
-    frames, unselected = _selected(frames, wanted.select)
-    split = split_frames(
-        frames,
+    # Divided first: a group whose frames are all left out is still a group.
+    frames = split_frames(
+        imported.frames,
         fractions=wanted.split.fractions(),
         seed=config.campaign.seed,
         assigned=wanted.split.assigned,
     )
-    return Plan(tuple(split), imported.rejected, tuple(copies), tuple(unselected), imported.notes)
+    copies: list[tuple[Frame, str]] = []
+    if wanted.deduplicate:
+        frames, copies = _without_copies(frames)
+    frames, unselected = _selected(frames, wanted.select)
+    return Plan(tuple(frames), imported.rejected, tuple(copies), tuple(unselected), imported.notes)
 
 
 def generate(config: CampaignConfig, generator: Generator) -> Iterator[Frame]:
@@ -116,7 +118,8 @@ def _dynamics(config: CampaignConfig, generator: Generator) -> Iterator[Frame]:
 
     assert generator.parent is not None
     assert generator.dynamics is not None
-    section = _section(config).dynamics_potential or config.potential
+    own = None if config.dataset is None else config.dataset.dynamics_potential
+    section = own or config.potential
     return snapshots(
         generator.name,
         generator.parent,
@@ -125,12 +128,6 @@ def _dynamics(config: CampaignConfig, generator: Generator) -> Iterator[Frame]:
         potential=load_potential(section.name, **section.options),
         compute=config.compute,
     )
-
-
-def _section(config: CampaignConfig) -> Dataset:
-    if config.dataset is None:
-        raise SoftatomsError("dataset: the configuration has no such section")
-    return config.dataset
 
 
 def _generated(config: CampaignConfig, wanted: Dataset) -> Imported:

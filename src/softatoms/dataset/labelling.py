@@ -94,6 +94,13 @@ def shard_of(frames: Sequence[Frame], shard: int, jobs: int) -> list[Frame]:
     return sorted(waiting, key=lambda frame: (-frame.n_sites, frame.frame_id))[shard::jobs]
 
 
+def potential_sha256(labels: Labels) -> str:
+    """Fingerprint of the potential that labels."""
+    from ..potentials.registry import load_potential
+
+    return load_potential(labels.potential.name, **labels.potential.options).sha256()
+
+
 def _labeller(labels: Labels, compute: Compute, folder: Path | None) -> tuple[Labeller, list[str]]:
     """What labels, and everything that determines its labels."""
     if labels.calculator == "softatoms":

@@ -73,7 +73,8 @@ def energies_in_other_units(
     usual = max(float(np.median(away)), 0.02)
     found: list[Finding] = []
     for frame, value, wanted, off in zip(frames, per_atom, expected, away, strict=True):
-        if off < 10 * usual:
+        # Near zero every unit fits.
+        if off < 10 * usual or abs(wanted) < 10 * usual:
             continue
         misfit = {name: abs(value * unit - wanted) for name, unit in ENERGY_UNITS.items()}
         name = min(misfit, key=lambda unit: misfit[unit])
@@ -91,7 +92,10 @@ def energies_in_other_units(
 
 
 def forces_in_other_units(frames: Sequence[Frame]) -> list[Finding]:
-    """Forces whose scale differs from that of their group by a factor between units."""
+    """Forces whose scale differs from that of their group by a factor between units.
+
+    These are warnings: a snapshot near a minimum has small forces of its own.
+    """
     groups: dict[str, list[Frame]] = {}
     for frame in frames:
         if frame.forces is not None and frame.forces.any():
@@ -112,7 +116,7 @@ def forces_in_other_units(frames: Sequence[Frame]) -> list[Finding]:
                         Finding(
                             frame.frame_id,
                             "mixed units",
-                            "error",
+                            "warning",
                             f"forces are {np.exp(abs(size - middle)):.3g} times "
                             f"{'larger' if size > middle else 'smaller'} than in the rest of "
                             f"group {frame.group}: they would fit in {name}",
