@@ -97,12 +97,18 @@ def test_draws_are_a_function_of_seed_purpose_and_step() -> None:
         assert not np.isin(first, other).any()
 
 
-def test_skin_changes_no_number() -> None:
+@pytest.mark.parametrize("cell", ["fixed", "full"])
+def test_skin_changes_no_number(cell: str) -> None:
+    """Lists of any age hold the same pairs within the cutoff, in the same order."""
+    settings = Settings(
+        timestep=4.0, temperature=90.0, thermostat="langevin", cell=cell, compressibility=200.0,
+        barostat_time=100.0, barostat_interval=3,
+    )  # type: ignore[arg-type]  # fmt: skip
     ends = [
         run_dynamics(
             lennard_jones(),
             [argon(seed) for seed in range(5)],
-            Settings(timestep=4.0, temperature=90.0, thermostat="langevin"),
+            settings,
             n_steps=60,
             skin=skin,
         )

@@ -29,7 +29,7 @@ from softatoms.dynamics import Limits, Observer, Schedule, Settings, run_dynamic
         ({"cell": "full"}, "cell='full' samples constant pressure and needs a thermostat"),
         ({"pressure": 0.1}, "pressure does nothing to a fixed cell"),
         ({"seed": -1}, "seed must be a whole number of at least 0"),
-        ({"seed": 2**64}, "seed must be below 2**64"),
+        ({"seed": 2**64}, "seed must be below 2"),
         ({"seed": 1.0}, "seed must be a whole number"),
         ({"masses": "mean"}, "unknown masses 'mean'"),
         ({"masses_follow": 1}, "masses_follow must be True or False"),

@@ -169,11 +169,12 @@ def test_a_finished_run_is_only_read(tmp_path: Path) -> None:
 
 def test_the_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
     def attempt(**changes: object) -> None:
-        settings = Settings(temperature=40.0, seed=int(changes.pop("seed", 0)))  # type: ignore[call-overload]
+        settings = Settings(temperature=40.0, seed=changes.pop("seed", 0))  # type: ignore[arg-type]
         given = {"n_steps": 2, "folder": tmp_path, **changes}
         run_dynamics(lennard_jones(), [argon(0, cells=1)], settings, **given)  # type: ignore[arg-type]
 
     attempt()
+    attempt(seed=np.int64(0))
     for changes, named in (
         ({"seed": 1}, "settings"),
         ({"dtype": "float32"}, "options"),

@@ -140,7 +140,8 @@ class Observer:
                 f"observer '{self.name}': quantities must be at least one, each once, "
                 f"got {self.quantities!r}"
             )
-        check_whole(self.every, f"observer '{self.name}': every", least=1)
+        every = check_whole(self.every, f"observer '{self.name}': every", least=1)
+        object.__setattr__(self, "every", every)
 
     def is_due(self, step: int) -> bool:
         """Whether it samples at a step."""

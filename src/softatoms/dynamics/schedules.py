@@ -62,12 +62,13 @@ class Schedule:
                 f"schedule: unknown function '{self.function}': "
                 f"{suggest(self.function, get_args(Switching))}"
             )
-        check_whole(self.delay, "schedule: delay", least=0)
-        if self.function == "constant":
-            if not 0.0 <= check_finite(self.at, "schedule: at") <= 1.0:
-                raise OptionError(f"schedule: at must lie between 0 and 1, got {self.at!r}")
-        else:
-            check_whole(self.n_steps, "schedule: n_steps", least=1)
+        least = {"delay": 0, "n_steps": 0 if self.function == "constant" else 1}
+        for name, lowest in least.items():
+            value = check_whole(getattr(self, name), f"schedule: {name}", least=lowest)
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "at", check_finite(self.at, "schedule: at"))
+        if not 0.0 <= self.at <= 1.0:
+            raise OptionError(f"schedule: at must lie between 0 and 1, got {self.at!r}")
 
     @property
     def changes(self) -> bool:
@@ -77,7 +78,7 @@ class Schedule:
     def value(self, step: int) -> float:
         """λ at a step."""
         if self.function == "constant":
-            return float(self.at)
+            return self.at
         passed = min(max((step - self.delay) / self.n_steps, 0.0), 1.0)
         return _FUNCTIONS[self.function](1.0 - passed if self.backward else passed)
 

@@ -41,7 +41,8 @@ class Limits:
 
     def __post_init__(self) -> None:
         for entry in fields(self):
-            check_positive(getattr(self, entry.name), f"limits: {entry.name}")
+            value = check_positive(getattr(self, entry.name), f"limits: {entry.name}")
+            object.__setattr__(self, entry.name, value)
         if self.cell_factor <= 1.0:
             raise OptionError(f"limits: cell_factor must be above 1, got {self.cell_factor!r}")
 
@@ -100,16 +101,16 @@ class Settings:
             "compressibility",
         ):
             object.__setattr__(self, name, check_positive(getattr(self, name), name))
-        check_finite(self.pressure, "pressure")
-        check_whole(self.barostat_interval, "barostat_interval", least=1)
-        if check_whole(self.seed, "seed", least=0) >= 2**64:
-            raise OptionError(f"seed must be below 2**64, got {self.seed}")
+        # Plain numbers: a run recognises its settings by how they print.
+        object.__setattr__(self, "pressure", check_finite(self.pressure, "pressure"))
+        for name, least in (("barostat_interval", 1), ("seed", 0)):
+            object.__setattr__(self, name, check_whole(getattr(self, name), name, least=least))
         for name, known in (("thermostat", Thermostat), ("cell", Cell), ("masses", MassRule)):
             given = getattr(self, name)
             if given not in get_args(known):
                 raise OptionError(f"unknown {name} '{given}': {suggest(given, get_args(known))}")
         if self.temperature is not None:
-            check_positive(self.temperature, "temperature")
+            object.__setattr__(self, "temperature", check_positive(self.temperature, "temperature"))
         elif self.thermostat != "none":
             raise OptionError(f"thermostat '{self.thermostat}' needs a temperature (K)")
         if self.cell != "fixed" and self.thermostat == "none":
