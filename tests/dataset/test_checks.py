@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.build import bulk
 from dataset_samples import DFT, needs_dft
 
@@ -107,6 +108,15 @@ def test_energies_in_other_units(sound, name, unit):
     assert [finding.frame_id for finding in findings] == [f"f{i:02d}" for i in range(0, 40, 4)]
     assert {finding.check for finding in findings} == {"mixed units"}
     assert all(finding.message.endswith(f"fit in {name}") for finding in findings)
+
+
+def test_isolated_atoms_are_not_taken_for_other_units(sound):
+    """Free atoms of copper and silver have about a fourteenth of the energy of the metal."""
+    atom = SoftAtoms.from_ase(Atoms("Cu", cell=12 * np.eye(3), pbc=True))
+    energy = np.mean([f.energy / f.n_sites for f in sound if (f.soft.site_number == 29).all()])
+    zero = np.zeros((1, 3))
+    free = Frame("free", "atoms", atom, energy / 13.605693, zero, status="ok", labeller="x")
+    assert check_frames([*sound, free]).findings == ()
 
 
 def test_forces_in_other_units(sound):

@@ -15,7 +15,7 @@ from ase.data import covalent_radii
 from numpy.typing import NDArray
 
 from ..conversion import dominant_numbers
-from ..neighbours import Pairs, pair_vectors
+from ..neighbours import Pairs, neighbour_pairs, pair_vectors
 from ..neighbours_many import neighbour_pairs_of_many
 from .descriptor import present_elements
 from .duplicates import representatives
@@ -135,7 +135,10 @@ def _energies(frames: Sequence[Frame], limits: Limits) -> list[Finding]:
     atoms = np.maximum(amounts.sum(axis=1), 1e-12)
     per_atom = np.array([frame.energy for frame in held], dtype=np.float64) / atoms
     expected = robust_fit(amounts / atoms[:, None], per_atom)
-    found = energies_in_other_units(held, per_atom, expected)
+    suspects = energies_in_other_units(held, per_atom, expected)
+    by_name = {frame.frame_id: frame for frame in held}
+    # An atom that is bound to nothing has a small energy in any unit.
+    found = [finding for finding in suspects if _is_bound(by_name[finding.frame_id])]
     named = {finding.frame_id for finding in found}
     for frame, value, usual in zip(held, per_atom, expected, strict=True):
         if abs(value - usual) > limits.energy and frame.frame_id not in named:
@@ -148,6 +151,16 @@ def _energies(frames: Sequence[Frame], limits: Limits) -> list[Finding]:
                 )
             )
     return found
+
+
+def _is_bound(frame: Frame) -> bool:
+    """Whether every site has a neighbour within one and a half times the covalent radii."""
+    soft = frame.soft
+    radii = covalent_radii[dominant_numbers(soft)]
+    pairs = neighbour_pairs(soft.positions, soft.cell, soft.pbc, 3.0 * float(radii.max()))
+    distances = np.linalg.norm(pair_vectors(soft.positions, soft.cell, pairs), axis=1)
+    bonded = distances < 1.5 * (radii[pairs.receivers] + radii[pairs.senders])
+    return len(np.unique(pairs.receivers[bonded])) == len(soft)
 
 
 def _geometry(frames: Sequence[Frame], limits: Limits) -> list[Finding]:

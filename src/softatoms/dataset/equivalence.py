@@ -8,16 +8,20 @@ and every lattice vector, lands where the other structure has the same.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..neighbours import complete_cell, neighbour_pairs, pair_vectors
+from ..neighbours import Pairs, complete_cell, neighbour_pairs, pair_vectors
 from ..structure import SoftAtoms
 from .descriptor import RADIUS
 
 CLOSE = 0.01
 """How far a site may land from its counterpart, in Å."""
+
+_MOST_DISTANCES = 200_000
+"""Distances to hold at a time; the first wrong part of a motion ends the comparison early."""
 
 _MOST_NEIGHBOURS = 60
 _PARALLEL = 0.1
@@ -67,13 +71,18 @@ class _Sites:
         self.kinds = np.round(amounts[:, : int(elements.max()) + 1], 9)
         self.soft = soft
 
+    @cached_property
+    def _surroundings(self) -> tuple[Pairs, NDArray[np.float64]]:
+        pairs = neighbour_pairs(self.positions, self.soft.cell, self.pbc, RADIUS)
+        return pairs, pair_vectors(self.positions, self.soft.cell, pairs)
+
     def neighbours(
         self, site: int
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """Vectors to the neighbours of a site, their lengths and kinds, nearest first."""
-        pairs = neighbour_pairs(self.positions, self.soft.cell, self.pbc, RADIUS)
-        mine = pairs.receivers == site
-        vectors = pair_vectors(self.positions, self.soft.cell, pairs)[mine]
+        pairs, every_vector = self._surroundings
+        mine = slice(*np.searchsorted(pairs.receivers, [site, site + 1]))
+        vectors = every_vector[mine]
         senders = pairs.senders[mine]
         lengths = np.linalg.norm(vectors, axis=1)
         nearest = np.argsort(lengths, kind="stable")[:_MOST_NEIGHBOURS]
@@ -81,6 +90,15 @@ class _Sites:
 
     def holds(self, places: NDArray[np.float64], kinds: NDArray[np.float64], close: float) -> bool:
         """Whether sites of these kinds stand at these places (Å, shape (n, 3))."""
+        step = max(1, _MOST_DISTANCES // len(self.positions))
+        return all(
+            self._holds_some(places[i : i + step], kinds[i : i + step], close)
+            for i in range(0, len(places), step)
+        )
+
+    def _holds_some(
+        self, places: NDArray[np.float64], kinds: NDArray[np.float64], close: float
+    ) -> bool:
         away = (places[:, None, :] - self.positions[None, :, :]) @ self.inverse
         away = np.where(self.pbc, away - np.round(away), away) @ self.cell
         square = (away**2).sum(axis=2)
