@@ -22,7 +22,7 @@ from softatoms import SoftAtoms, evaluate, load_potential
 from softatoms.config.compute import Compute
 from softatoms.config.dataset import Labels
 from softatoms.config.potential import PotentialSection
-from softatoms.dataset import calculators
+from softatoms.dataset import calculators, labelling
 from softatoms.dataset.calculators import make_calculator
 from softatoms.dataset.frames import Frame
 from softatoms.dataset.label_checkpoint import CheckpointBusyError, LabelCheckpoint
@@ -132,6 +132,19 @@ def test_other_settings_have_labels_of_their_own(tmp_path):
     label_frames(frames(2), EMT_LABELS, Compute(dtype="float32"), checkpoint=tmp_path)
     label_frames(frames(2), GUPTA, Compute(dtype="float32"), checkpoint=tmp_path)
     assert len(list(tmp_path.glob("*.jsonl"))) == 3
+
+
+def test_another_number_of_jobs_finds_the_labels(tmp_path, monkeypatch):
+    for shard in range(3):
+        mine = shard_of(frames(), shard, 3)
+        label_frames(mine, EMT_LABELS, COMPUTE, checkpoint=tmp_path, job=f"{shard}")
+    assert len(list(tmp_path.glob("*.jsonl"))) == 3
+    expected = label_frames(frames(), EMT_LABELS, COMPUTE)
+    monkeypatch.setattr(labelling, "_by_ase", None)
+    for shard in range(2):
+        mine = shard_of(frames(), shard, 2)
+        done = label_frames(mine, EMT_LABELS, COMPUTE, checkpoint=tmp_path, job=f"{shard}")
+        assert {frame_digest(frame) for frame in done} <= {frame_digest(f) for f in expected}
 
 
 def test_two_jobs_never_share_a_checkpoint(tmp_path):

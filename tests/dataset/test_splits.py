@@ -53,6 +53,16 @@ def test_explicit_parts_win(frames):
     assert {split[f"f{i}"] for i in range(10, 20)} == {"validation"}
 
 
+def test_parts_that_frames_come_with_are_kept(frames):
+    given = dataclasses.replace(frames[3], split="test")
+    split = parts([*frames[:3], given, *frames[4:]])
+    assert split["f3"] == split["f403"] == split["f803"] == "test"
+    other = dataclasses.replace(frames[403], split="train")
+    with pytest.raises(OptionError, match="frame f403 comes with the part 'train'"):
+        parts([given, other])
+    assert set(parts([given, other], assigned={"run3": "validation"}).values()) == {"validation"}
+
+
 def test_failed_frames_belong_nowhere(frames):
     failed = dataclasses.replace(frames[0], status="failed", split="train")
     assert parts([failed, *frames[1:]])["f0"] == ""

@@ -47,7 +47,8 @@ rule dataset_labels:
     params:
         digest=campaign.section_digest("dataset"),
         # Outside the declared outputs, which Snakemake removes before it repeats a job.
-        checkpoint=lambda wildcards: results("checkpoints", "dataset", wildcards.shard),
+        # Jobs share it, so that another number of jobs finds the labels that exist.
+        checkpoint=results("checkpoints", "dataset"),
     shell:
         "softatoms dataset --step label --config {input.config:q} --frames {input.frames:q}"
         " --shard {wildcards.shard} --checkpoint {params.checkpoint:q} --out {output.labels:q}"

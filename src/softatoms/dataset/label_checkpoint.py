@@ -33,24 +33,30 @@ class CheckpointBusyError(SoftatomsError):
 class LabelCheckpoint:
     """Labels of one job, as a context manager.
 
-    Labels are found again by the structure and by what labelled it; those of other settings stay in
-    files of their own.
+    Labels are found again by the structure and by what labelled it, also if another job of the same
+    folder computed them; those of other settings stay in files of their own.
 
     Args:
         folder: Where to keep them; None keeps nothing.
         identity: Everything besides the structure that determines a label.
+        job: Name of the job.
     """
 
-    def __init__(self, folder: Path | None, identity: Sequence[str]) -> None:
+    def __init__(self, folder: Path | None, identity: Sequence[str], job: str = "all") -> None:
         self._folder = folder
+        self._job = job
         self._key = hashlib.sha256("\n".join([str(_FORMAT), *identity]).encode()).hexdigest()
         self._handle: BinaryIO | None = None
         self._known: dict[str, dict[str, Any]] = {}
 
     @property
     def path(self) -> Path | None:
-        """The file, if there is one."""
-        return None if self._folder is None else self._folder / f"labels-{self._key[:16]}.jsonl"
+        """The file of this job, if there is one."""
+        return None if self._folder is None else self._folder / f"{self._stem}-{self._job}.jsonl"
+
+    @property
+    def _stem(self) -> str:
+        return f"labels-{self._key[:16]}"
 
     def __enter__(self) -> LabelCheckpoint:
         if self.path is None:
@@ -63,19 +69,28 @@ class LabelCheckpoint:
             handle.close()
             raise CheckpointBusyError(f"{self.path}: another job writes to it") from None
         self._handle = handle
+        for other in sorted(self.path.parent.glob(f"{self._stem}-*.jsonl")):
+            if other != self.path:
+                with other.open("rb") as lines:
+                    self._read(lines)
         handle.seek(0)
-        good = 0
-        for line in handle:
-            entry = _entry(line)
-            if entry is None:
-                break
-            self._known[entry["structure"]] = entry
-            good += len(line)
+        good = self._read(handle)
         handle.seek(0, os.SEEK_END)
         if handle.tell() > good:
             # The rest of a line that a kill cut short.
             handle.truncate(good)
         return self
+
+    def _read(self, lines: BinaryIO) -> int:
+        """Take over whole lines up to the first that is not; returns their length in bytes."""
+        good = 0
+        for line in lines:
+            entry = _entry(line)
+            if entry is None:
+                break
+            self._known[entry["structure"]] = entry
+            good += len(line)
+        return good
 
     def __exit__(
         self,

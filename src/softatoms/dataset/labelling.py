@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from ..weight_groups import PLAIN
 from .calculators import IN_FOLDER, make_calculator
 from .frames import Frame
 from .label_checkpoint import LabelCheckpoint
+from .parquet_frames import structure_digest
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,6 +42,7 @@ def label_frames(
     compute: Compute,
     *,
     checkpoint: Path | None = None,
+    job: str = "all",
     progress: Progress | None = None,
 ) -> list[Frame]:
     """Give labels to frames that have none; the others are returned as they are.
@@ -48,7 +51,8 @@ def label_frames(
         frames: The frames.
         labels: What computes the labels.
         compute: Device and precision of potentials.
-        checkpoint: Folder where labels are kept as soon as they are known.
+        checkpoint: Folder where labels are kept as soon as they are known; jobs may share it.
+        job: Name of the job that labels.
         progress: Is told of every frame done.
 
     Returns:
@@ -59,7 +63,7 @@ def label_frames(
     """
     labeller, identity = _labeller(labels, compute, checkpoint)
     done: dict[int, Frame] = {}
-    with LabelCheckpoint(checkpoint, identity) as kept:
+    with LabelCheckpoint(checkpoint, identity, job) as kept:
         waiting: list[int] = []
         for index, frame in enumerate(frames):
             known = frame if frame.status != "unlabelled" else kept.labelled(frame)
@@ -178,7 +182,8 @@ def _by_ase(frame: Frame, labels: Labels, folder: Path | None) -> Frame:
             place = Path(scratch)
             if folder is not None and name in IN_FOLDER:
                 # What an external code wrote is worth keeping.
-                place = folder / "runs" / frame.frame_id.replace("/", "_")
+                readable = re.sub(r"[^\w-]", "_", frame.frame_id)[:80]
+                place = folder / "runs" / f"{readable}-{structure_digest(frame.soft)[:12]}"
                 place.mkdir(parents=True, exist_ok=True)
             atoms.calc = _made(labels, place)
             energy = float(atoms.get_potential_energy())

@@ -32,6 +32,8 @@ def split_frames(
 ) -> list[Frame]:
     """Frames with their part filled in; frames that failed belong to none.
 
+    Frames that come with a part keep it, and so do all others of their group.
+
     Args:
         frames: The frames.
         fractions: Expected share of the groups in ``train``, ``validation`` and ``test``.
@@ -40,7 +42,8 @@ def split_frames(
             that fits counts.
 
     Raises:
-        OptionError: If the fractions do not sum to 1, or a part or a group does not exist.
+        OptionError: If the fractions do not sum to 1, a part or a group does not exist, or frames
+            of one group come with different parts.
     """
     check_fractions(fractions)
     patterns = dict(assigned or {})
@@ -52,10 +55,26 @@ def split_frames(
         if not any(fnmatchcase(group, pattern) for group in groups):
             raise OptionError(f"no group is called '{pattern}': {suggest(pattern, groups)}")
     parts = {group: part_of(group, fractions, seed, patterns) for group in groups}
+    parts.update(_given(frames, patterns))
     return [
         dataclasses.replace(frame, split="" if frame.status == "failed" else parts[frame.group])
         for frame in frames
     ]
+
+
+def _given(frames: Sequence[Frame], assigned: Mapping[str, str]) -> dict[str, Part]:
+    """Parts that groups come with, unless they are assigned another one."""
+    given: dict[str, Part] = {}
+    for frame in frames:
+        if not frame.split or any(fnmatchcase(frame.group, pattern) for pattern in assigned):
+            continue
+        before = given.setdefault(frame.group, frame.split)
+        if before != frame.split:
+            raise OptionError(
+                f"frame {frame.frame_id} comes with the part '{frame.split}', others of its group "
+                f"'{frame.group}' with '{before}': assign one to the group"
+            )
+    return given
 
 
 def part_of(

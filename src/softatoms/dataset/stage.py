@@ -193,6 +193,7 @@ def _labelled(
             section(config).labels,
             config.compute,
             checkpoint=checkpoint,
+            job=name,
             progress=progress,
         )
 
