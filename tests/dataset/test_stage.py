@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections import Counter
 from pathlib import Path
@@ -107,8 +108,8 @@ def test_labels_of_our_own_potential(tmp_path):
     assert len(read_frames(out).provenance.model_sha256) == 64
 
 
-def test_imports_join_and_are_checked(tmp_path):
-    sound = plain_frame("sound", energy=-14.0, stress=np.eye(3) / 100)
+def test_imports_join_and_are_checked(tmp_path, capsys):
+    sound = plain_frame("sound", energy=-14.0, stress=np.eye(3) / 100, labeller="pbe")
     bad = plain_frame("bad", seed=1, forces=np.full((4, 3), np.nan))
     write_extxyz(tmp_path / "old.xyz", [sound, bad])
     write_frames(tmp_path / "new.parquet", [plain_frame("mine", seed=2, energy=-13.9, stress=None)])
@@ -125,8 +126,22 @@ def test_imports_join_and_are_checked(tmp_path):
         "mine": "ok",
         "bad": "failed",
     }
+    assert "labels come from pbe, test: their energies may have" in capsys.readouterr().out
     assert rows["bad"]["error"] == "12 of 12 values of forces are nan or inf"
     assert len(read_frames(out).frames) == 3
+
+
+def test_copies_with_other_labels_are_noted(tmp_path, capsys):
+    frame = plain_frame("one", energy=-14.0, stress=None)
+    other = dataclasses.replace(frame, frame_id="two", energy=-13.6)
+    write_frames(tmp_path / "f.parquet", [frame, other])
+    imports = [{"format": "frames", "paths": [str(tmp_path / "f.parquet")]}]
+    config = prepared(tmp_path, imports=imports, generators=[], split={})
+    table = tmp_path / "t.parquet"
+    assert run(config, "--out", tmp_path / "o.parquet", "--table", table) == 0
+    assert "1 copies differ from their originals by more than 0.01" in capsys.readouterr().out
+    rows = {row["frame_id"]: row for row in read_table(table, "dataset").rows()}
+    assert rows["two"]["error"] == "same structure as one, energy differs by 0.1 eV/atom"
 
 
 def test_what_does_not_belong_together_is_refused(tmp_path, capsys):

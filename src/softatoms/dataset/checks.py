@@ -25,6 +25,9 @@ from .unit_checks import energies_in_other_units, forces_in_other_units, robust_
 
 Label = Literal["energy", "forces", "stress"]
 
+CONTRADICTION = 0.01
+"""Energies of one structure that differ by more, in eV/atom, are not from one method."""
+
 _CHUNK = 500
 _SYMMETRIC = 1e-3
 """Sum of fading pulls of the neighbours up to which a site has no preferred direction."""
@@ -51,7 +54,7 @@ class Limits:
     stress: float = 2.0
     net_force: float = 0.05
     closest: float = 0.5
-    contradiction: float = 0.01
+    contradiction: float = CONTRADICTION
     duplicates: bool = True
 
 

@@ -14,6 +14,7 @@ from ..errors import SoftatomsError
 from . import generators_bulk as crystals
 from . import generators_special as special
 from .ase_frames import read_ase_db
+from .checks import CONTRADICTION
 from .descriptor import describe
 from .duplicates import representatives
 from .extxyz_frames import read_extxyz
@@ -73,7 +74,8 @@ def plan_dataset(config: CampaignConfig) -> Plan:
     if wanted.deduplicate:
         frames, copies = _without_copies(frames)
     frames, unselected = _selected(frames, wanted.select)
-    return Plan(tuple(frames), imported.rejected, tuple(copies), tuple(unselected), imported.notes)
+    notes = (*imported.notes, *_contradictions(copies, frames))
+    return Plan(tuple(frames), imported.rejected, tuple(copies), tuple(unselected), notes)
 
 
 def generate(config: CampaignConfig, generator: Generator) -> Iterator[Frame]:
@@ -170,6 +172,24 @@ def _without_copies(frames: list[Frame]) -> tuple[list[Frame], list[tuple[Frame,
     kept = [frame for frame in frames if frame.frame_id not in originals]
     copies = [(frame, originals[frame.frame_id]) for frame in frames if frame.frame_id in originals]
     return kept, copies
+
+
+def _contradictions(copies: list[tuple[Frame, str]], frames: list[Frame]) -> list[str]:
+    """A note if copies have other energies than their originals."""
+    by_name = {frame.frame_id: frame for frame in frames}
+    apart: dict[str, float] = {}
+    for frame, name in copies:
+        other = by_name.get(name)
+        if other is not None and frame.energy is not None and other.energy is not None:
+            apart[frame.frame_id] = abs(frame.energy / frame.n_sites - other.energy / other.n_sites)
+    wrong = {name: size for name, size in apart.items() if size > CONTRADICTION}
+    if not wrong:
+        return []
+    worst = max(wrong, key=lambda name: wrong[name])
+    return [
+        f"{len(wrong)} copies differ from their originals by more than {CONTRADICTION:g} eV/atom, "
+        f"most {worst} by {wrong[worst]:.3g}: one of each pair has a wrong label"
+    ]
 
 
 def _selected(frames: list[Frame], most: int | None) -> tuple[list[Frame], list[Frame]]:

@@ -223,6 +223,12 @@ def _finish(
         write_extxyz(extxyz, sound)
     for line in report.summary():
         say(line)
+    labellers = sorted({frame.labeller for frame in sound})
+    if len(labellers) > 1:
+        say(
+            f"labels come from {', '.join(name or '(unnamed)' for name in labellers)}: their "
+            "energies may have different zeros"
+        )
     parts = ", ".join(
         f"{sum(frame.split == part for frame in sound)} {part}"
         for part in ("train", "validation", "test")
