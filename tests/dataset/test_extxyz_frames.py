@@ -138,6 +138,12 @@ def test_damaged_files_are_named(tmp_path):
         read_extxyz(path)
     with pytest.raises(ImportFailedError, match="no such file"):
         read_extxyz(tmp_path / "b.xyz")
+    path.write_text("1\nProperties=species:S:1:pos:R:3\nQq 0 0 0\n")
+    with pytest.raises(ImportFailedError, match="structure 0: KeyError: 'Qq'"):
+        read_extxyz(path)
+    path.write_text("")
+    with pytest.raises(ImportFailedError, match="holds no structure"):
+        read_extxyz(path)
     path.write_text('1\nProperties=species:S:1:pos:R:3 frame_id="x"\nCu nan 0 0\n')
     imported = read_extxyz(path)
     assert imported.frames == ()

@@ -149,7 +149,7 @@ def test_unreadable_files_are_named(tmp_path):
         with pytest.raises(ImportFailedError, match=name):
             read_records(tmp_path / name)
     path = write_json(tmp_path / "b.json", strained_records()[:1])
-    with pytest.raises(ImportFailedError, match="comes from two sources"):
+    with pytest.raises(ImportFailedError, match="comes twice"):
         read_maml([path, path], stress="vasp")
 
 

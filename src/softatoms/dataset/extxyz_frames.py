@@ -69,7 +69,7 @@ def read_extxyz(
         keys: Other names of ``energy``, ``forces`` or ``stress``.
 
     Raises:
-        ImportFailedError: If the file is damaged, naming the structure.
+        ImportFailedError: If the file is empty or damaged, naming the structure.
     """
     from ase.io.extxyz import read_xyz
 
@@ -85,7 +85,8 @@ def read_extxyz(
             try:
                 atoms = next(structures, None)
             except Exception as error:  # ASE raises whatever the broken line leads to
-                raise ImportFailedError(f"{source}: structure {index}: {error}") from None
+                what = f"{type(error).__name__}: {error}"
+                raise ImportFailedError(f"{source}: structure {index}: {what}") from None
             if atoms is None:
                 break
             texts = {name: str(atoms.info.pop(f"{name}\0", "")) for name in _TEXTS}
@@ -103,6 +104,8 @@ def read_extxyz(
             except SoftatomsError as error:
                 rejected.append(Rejected(frame_id, group, f"{source}: structure {index}: {error}"))
             index += 1
+    if index == 0:
+        raise ImportFailedError(f"{source}: holds no structure")
     return Imported(tuple(frames), tuple(rejected))
 
 

@@ -63,7 +63,7 @@ def joined(parts: Sequence[Imported]) -> Imported:
     names += [rejected.frame_id for rejected in whole.rejected]
     for name in names:
         if name in seen:
-            raise ImportFailedError(f"frame {name} comes from two sources; rename one file")
+            raise ImportFailedError(f"frame {name} comes twice; rename it, or one of the files")
         seen.add(name)
     return whole
 
