@@ -50,6 +50,8 @@ bench: env
 	$(BIN)/python benchmarks/relaxation.py
 	$(BIN)/python benchmarks/dynamics.py
 	$(BIN)/python benchmarks/backends.py
+	$(BIN)/python benchmarks/dynamics.py
+	$(BIN)/python benchmarks/dynamics_drift.py
 
 # On a machine with a GPU and an environment of its own, e.g. `make gpu-check BIN=/usr/bin`.
 gpu-check:
