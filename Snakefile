@@ -38,5 +38,10 @@ if campaign.dataset:
     include: "workflow/rules/dataset.smk"
 
 
+if campaign.training:
+
+    include: "workflow/rules/train.smk"
+
+
 onsuccess:
     print(f"Results: {results()}")

@@ -60,15 +60,15 @@ PUBLISHED = {"energy": 0.006, "force": 0.15}
 """Mean absolute errors of the linear SNAP of the publication, roughly, in eV/atom and eV/Å."""
 
 
-def read_frames() -> list[Frame]:
-    """All configurations, in groups of what belongs together, with splits."""
+def read_frames(seed: int) -> list[Frame]:
+    """All configurations, in groups of what belongs together, with splits drawn from a seed."""
     files = sorted(DATA.glob("*.json.gz"))
     imported = read_maml(files)
     for note in imported.notes:
         print(note)
     modes = strain_modes(files)
     frames = [dataclasses.replace(frame, group=group_of(frame, modes)) for frame in imported.frames]
-    return with_splits(frames, seed=0)
+    return with_splits(frames, seed)
 
 
 def strain_modes(files: Sequence[Path]) -> dict[str, str]:
@@ -230,6 +230,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, help="wall time; the rest at the next start")
     parser.add_argument("--epochs", type=int, default=SETTINGS.epochs)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--split", type=int, default=0, help="seed of what is held out")
     parser.add_argument("--quick", action="store_true", help="a tenth of the data, 8 epochs")
     parser.add_argument("--evaluate", action="store_true", help="evaluate the model in the folder")
     parser.add_argument("--curve", action="store_true", help="train on 5, 10, 20 and 40 percent")
@@ -240,7 +241,7 @@ def main() -> int:
         print(f"{DATA} is absent: nothing to train on")
         return 0
     torch.set_num_threads(1)
-    frames = read_frames()
+    frames = read_frames(arguments.split)
     settings = dataclasses.replace(SETTINGS, epochs=arguments.epochs, seed=arguments.seed)
     if arguments.evaluate:
         evaluate(sa.load_potential(arguments.folder / "model"), frames)

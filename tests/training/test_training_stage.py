@@ -26,6 +26,7 @@ def campaign(folder: Path, **training: Any) -> Path:
     values = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))
     values["training"] = {
         "potential": {"name": "painn", "options": SMALL},
+        "frames": str(folder / "frames.parquet"),
         "epochs": 2,
         "atoms_per_batch": 24,
         **training,
@@ -89,6 +90,7 @@ def test_the_section_is_required(tmp_path: Path, capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"frames": None}, "required without the section 'dataset'"),
         ({"epoch": 3}, "did you mean 'epochs'"),
         ({"isolated_energies": {"cu": -1.0}}, "did you mean 'Cu'"),
         ({"loss": {"kind": "mae"}}, "training.loss.kind"),

@@ -52,6 +52,15 @@ def figure_files(*suffixes):
     ]
 
 
+def model_files():
+    """The files of all trained models."""
+    return [
+        results(name, file)
+        for name in campaign.training.names()
+        for file in ("potential.json", "weights.safetensors")
+    ]
+
+
 def folder(files):
     """The folder in which all of these files are."""
     return os.path.dirname(files[0])
@@ -66,7 +75,8 @@ def tables():
 def targets():
     """What a finished campaign consists of."""
     dataset = [results("tables", "dataset.parquet")] if campaign.dataset else []
-    return [*tables(), *figure_files("png", "pdf"), results("report.html"), *dataset]
+    trained = [results("tables", "evaluation.parquet")] if campaign.training else []
+    return [*tables(), *figure_files("png", "pdf"), results("report.html"), *dataset, *trained]
 
 
 CAMPAIGN_FILE = campaign_file()

@@ -24,7 +24,7 @@ DEPENDS_ON: dict[str, tuple[str, ...]] = {
     "composition": ("potential",),
     "screening": ("composition",),
     "dataset": ("potential",),
-    "training": (),
+    "training": ("dataset",),
     "figures": ("composition", "screening"),
     "report": ("figures",),
 }
@@ -127,6 +127,9 @@ class CampaignConfig(Section):
             found += self.dataset.problems(("dataset",))
         if self.training is not None:
             found += self.training.problems(("training",))
+            if self.training.frames is None and self.dataset is None:
+                message = "is required without the section 'dataset'"
+                found.append(Problem(("training", "frames"), message))
         found += self.figures.problems(("figures",))
         for index, name in enumerate(self.figures.names):
             key: Key = ("figures", "names", index)

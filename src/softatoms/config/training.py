@@ -36,6 +36,11 @@ class Training(Section):
     """A potential to start from, and how it is trained."""
 
     potential: PotentialSection = Field(description="Where to start: a network or a saved one.")
+    frames: str | None = Field(
+        None,
+        description="Parquet file of labelled frames with splits; what the section dataset makes, "
+        "if empty.",
+    )
     size: PositiveInt = Field(
         1, description="Models of the ensemble; their seeds count up from that of the campaign."
     )
@@ -81,7 +86,11 @@ class Training(Section):
 
     def settings(self) -> dict[str, Any]:
         """Arguments of ``TrainingSettings``, the loss as those of ``LossSettings``."""
-        return self.model_dump(exclude={"potential", "size"})
+        return self.model_dump(exclude={"potential", "frames", "size"})
+
+    def names(self) -> list[str]:
+        """Name of each model of the ensemble."""
+        return ["model", *(f"model-{index:02d}" for index in range(1, self.size))]
 
     def problems(self, key: Key) -> list[Problem]:
         """What is wrong beyond types."""
