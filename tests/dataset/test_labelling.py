@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 import random
@@ -156,6 +157,16 @@ def test_two_jobs_never_share_a_checkpoint(tmp_path):
             pass
         with LabelCheckpoint(tmp_path, ["b"]):
             pass
+
+
+def test_file_systems_without_locks_are_served(tmp_path, monkeypatch):
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "no locks")
+
+    monkeypatch.setattr("softatoms.dataset.label_checkpoint.fcntl.flock", refuse)
+    label_frames(frames(2), EMT_LABELS, COMPUTE, checkpoint=tmp_path)
+    with LabelCheckpoint(tmp_path, ["a"]) as kept:
+        assert len(kept) == 0
 
 
 SLOW = """

@@ -7,6 +7,7 @@ two jobs never write to it.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -65,9 +66,14 @@ class LabelCheckpoint:
         handle = self.path.open("a+b")
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             handle.close()
             raise CheckpointBusyError(f"{self.path}: another job writes to it") from None
+        except OSError as error:
+            # Some network file systems have no locks; a scheduler starts a job once even there.
+            if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+                handle.close()
+                raise
         self._handle = handle
         for other in sorted(self.path.parent.glob(f"{self._stem}-*.jsonl")):
             if other != self.path:
