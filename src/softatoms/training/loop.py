@@ -175,14 +175,15 @@ class _Trainer:
                 if time.monotonic() - saved > 60.0 * self.settings.checkpoint_minutes:
                     self._save(stopping)
                     saved = time.monotonic()
-            if self.batch == len(batches):
+            is_whole = self.batch == len(batches)
+            if is_whole:
                 self._end_epoch(atoms / (time.monotonic() - started))
                 stopping.step_done()
-                if report is not None:
-                    report(self.history[-1])
                 reason = stopping.reason()
             self._save(stopping)
             saved = time.monotonic()
+            if is_whole and report is not None:
+                report(self.history[-1])
         copy_into(self.parameters, self.best)
         for parameter in self.parameters:
             parameter.requires_grad_(False)
