@@ -15,6 +15,7 @@ import softatoms as sa
 from softatoms.dynamics import (
     Limits,
     Observer,
+    Schedule,
     Settings,
     exit_code,
     read_frames,
@@ -145,20 +146,57 @@ def no_energy_for_krypton(graph: Graph, energies: Tensor) -> Tensor:
     return energies
 
 
-@pytest.mark.parametrize("problem", [no_number_for_krypton, no_energy_for_krypton])
-def test_a_sick_system_does_not_spoil_its_batch(problem: Callable[..., Tensor]) -> None:
+@pytest.mark.parametrize(
+    ("problem", "error"),
+    [
+        (no_number_for_krypton, "the energy is not finite"),
+        (no_energy_for_krypton, "the potential gave up: RuntimeError: krypton is not for me"),
+    ],
+)
+def test_a_sick_system_does_not_spoil_its_batch(problem: Callable[..., Tensor], error: str) -> None:
     krypton = argon(1, cells=1).to_ase()
     krypton.numbers[:] = 36
     systems = [argon(0, cells=1), sa.SoftAtoms.from_ase(krypton), argon(2, cells=1)]
     settings = Settings(temperature=40.0)
     out = run_dynamics(Brittle(problem), systems, settings, n_steps=10)
     assert [o.status for o in out] == ["ok", "failed", "ok"]
-    assert out[1].error == "step 0: the energy or a force is not finite"
+    assert out[1].error == f"step 0: {error}"
     for index in (0, 2):
         alone = run_dynamics(lennard_jones(), [systems[index]], settings, n_steps=10)[0]
         np.testing.assert_allclose(
             out[index].soft.positions, alone.soft.positions, rtol=0.0, atol=1e-10
         )
+
+
+def no_slope(graph: Graph, energies: Tensor) -> Tensor:
+    """Energies and forces as ever, but a derivative by weights of 0 · ∞."""
+    return energies + 0.0 * (graph.weights - 1.0).abs().sqrt()
+
+
+def test_work_that_is_no_number_is_a_failure() -> None:
+    fading = argon(0, cells=1).with_existence([1], 1.0)
+    schedule = Schedule((1.0,), (0.5,), 10)
+    out = run_dynamics(
+        Brittle(no_slope),
+        [fading, argon(1, cells=1)],
+        [Settings(temperature=40.0, schedule=schedule), Settings(temperature=40.0)],
+        n_steps=10,
+    )
+    assert [o.status for o in out] == ["failed", "ok"]
+    assert out[0].error == "step 0: dE/dλ is not finite"
+    assert out[0].work == 0.0
+
+
+def test_a_slope_that_no_schedule_needs_may_be_no_number() -> None:
+    """Also in a batch with a system that needs its own."""
+    fading = argon(0, cells=1).with_existence([1], 0.4)
+    resting = argon(1, cells=1).with_existence([1], 1.0)
+    schedule = Schedule((0.4,), (0.3,), 5)
+    settings = [Settings(temperature=40.0, schedule=schedule), Settings(temperature=40.0)]
+    out = run_dynamics(Brittle(no_slope), [fading, resting], settings, n_steps=5)
+    assert [(o.status, o.error) for o in out] == [("ok", "")] * 2
+    assert np.isfinite(out[0].work)
+    assert out[0].work != 0.0
 
 
 def test_all_may_fail() -> None:

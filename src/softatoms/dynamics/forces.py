@@ -15,6 +15,14 @@ from ..potentials.base import Potential
 from .members import Members
 from .neighbour_lists import NeighbourLists
 
+_NAMES = {
+    "energy": "the energy",
+    "forces": "a force",
+    "stress": "the stress",
+    "weight_gradient": "dE/dλ",
+}
+"""What has to be finite, and what to call it."""
+
 
 @dataclass(frozen=True)
 class Outputs:
@@ -25,8 +33,8 @@ class Outputs:
         forces: In eV/Å, shape (n_sites, 3).
         stresses: In eV/Å³, shape (n_systems, 3, 3); nan if not wanted.
         slopes: dE/dλ in eV, shape (n_systems,); nan if not wanted.
-        problems: What is wrong with systems that have no finite energy or forces, by their row;
-            their numbers are 0.
+        problems: What is wrong with systems for which a number that was wanted is not finite, by
+            their row; their numbers are 0.
     """
 
     energies: Tensor
@@ -83,10 +91,9 @@ class Forces:
         except torch.OutOfMemoryError:
             raise
         except Exception:  # whatever a potential raises concerns some systems alone
-            found = self._one_by_one(
-                range(self._members.n_systems), positions, cells, theta, wanted
-            )
-        if not bool(torch.isfinite(found["forces"]).all() & torch.isfinite(found["energy"]).all()):
+            everyone = range(self._members.n_systems)
+            found, _ = self._one_by_one(everyone, positions, cells, theta, wanted)
+        if not all(bool(torch.isfinite(found[name]).all()) for name in _NAMES if name in found):
             found, sick = self._isolated(found, positions, cells, theta, wanted)
             problems = {**sick, **problems}
         outputs = self._outputs(found)
@@ -143,10 +150,9 @@ class Forces:
 
         Numbers that are not finite spread: an empty slot of any row repeats the first site.
         """
-        finite = self._finite(found)
-        rows = (~finite).nonzero().squeeze(1).tolist()
-        alone = self._one_by_one(rows, positions, cells, theta, wanted)
-        chosen = ~finite
+        chosen = ~self._all_finite(self._finite(found))
+        rows = chosen.nonzero().squeeze(1).tolist()
+        alone, raised = self._one_by_one(rows, positions, cells, theta, wanted)
         merged = {}
         for name, values in alone.items():
             mask = chosen if len(values) == len(chosen) else self._members.spread(chosen)
@@ -155,13 +161,31 @@ class Forces:
             mask = mask.reshape(-1, *(1,) * (values.dim() - 1))
             merged[name] = torch.where(mask, values, found[name])
         finite = self._finite(merged)
-        sick = (~finite).nonzero().squeeze(1).tolist()
-        return merged, dict.fromkeys(sick, "the energy or a force is not finite")
+        sick = (~self._all_finite(finite)).nonzero().squeeze(1).tolist()
+        wrong = {
+            row: next(_NAMES[name] for name, good in finite.items() if not good[row])
+            for row in sick
+        }
+        return merged, {
+            row: raised.get(row, f"{what} is not finite") for row, what in wrong.items()
+        }
 
-    def _finite(self, found: dict[str, Tensor]) -> Tensor:
-        """Which systems have a finite energy and finite forces, shape (n_systems,)."""
-        bad_sites = (~torch.isfinite(found["forces"]).all(1)).to(torch.float64)
-        return torch.isfinite(found["energy"]) & (self._members.sum(bad_sites) == 0)
+    def _finite(self, found: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Which systems have finite numbers of each kind, each of shape (n_systems,)."""
+        members, finite = self._members, {}
+        for name in (name for name in _NAMES if name in found):
+            if name == "weight_gradient":
+                # Of a weight that no schedule leads, nobody wants to know.
+                finite[name] = torch.isfinite(members.slopes(found[name]))
+                continue
+            good = torch.isfinite(found[name]).reshape(len(found[name]), -1).all(1)
+            if name == "forces":
+                good = members.sum((~good).to(torch.float64)) == 0
+            finite[name] = good
+        return finite
+
+    def _all_finite(self, finite: Mapping[str, Tensor]) -> Tensor:
+        return torch.stack(list(finite.values())).all(0)
 
     def _one_by_one(
         self,
@@ -170,8 +194,12 @@ class Forces:
         cells: Tensor,
         theta: Tensor,
         wanted: frozenset[str],
-    ) -> dict[str, Tensor]:
-        """Results of some systems evaluated alone, nan for those that fail and for all others."""
+    ) -> tuple[dict[str, Tensor], dict[int, str]]:
+        """Evaluate some systems alone.
+
+        Returns:
+            Results, nan for systems that fail and for all others; and what the potential raised.
+        """
         members = self._members
         nan = float("nan")
         results = {
@@ -184,6 +212,7 @@ class Forces:
             results["weight_gradient"] = torch.full_like(theta, nan)
         site_offsets = np.cumsum([0, *members.batch.site_counts])
         offsets = np.cumsum([0, *members.batch.parameter_counts])
+        raised: dict[int, str] = {}
         for row in rows:
             own = slice(site_offsets[row], site_offsets[row + 1])
             weights = slice(offsets[row], offsets[row + 1])
@@ -204,8 +233,9 @@ class Forces:
                 )
             except torch.OutOfMemoryError:
                 raise
-            except Exception:
+            except Exception as error:
+                raised[row] = f"the potential gave up: {type(error).__name__}: {error}"
                 continue
             for name, values in results.items():
                 values[parts[name]] = alone[name]
-        return results
+        return results, raised

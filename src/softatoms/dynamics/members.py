@@ -148,7 +148,9 @@ class Members:
     def slopes(self, weight_gradient: Tensor) -> Tensor:
         """dE/dλ in eV from dE/dθ in eV, shape (n_systems,)."""
         start, end = self._ends
-        return self.batch.sum_by_system(weight_gradient * (end - start), self.parameter_system)
+        # What is not led counts for nothing, also where its derivative is no number.
+        parts = torch.where(start == end, 0.0, weight_gradient * (end - start))
+        return self.batch.sum_by_system(parts, self.parameter_system)
 
     def masses_at(self, theta: Tensor) -> Tensor:
         """Masses at some weights in amu, shape (n_sites, 1)."""
