@@ -24,9 +24,12 @@ from softatoms.dynamics import (
     exit_code,
     read_frames,
     read_samples,
+    recording,
     run_dynamics,
 )
 from softatoms.dynamics.recording import of_system
+from softatoms.dynamics.run import Run
+from softatoms.dynamics.state import State
 from softatoms.tables import TableError
 
 HERE = Path(__file__).parent
@@ -143,6 +146,46 @@ def test_the_wall_time_is_kept(tmp_path: Path, reference: tuple[Path, list[Outco
         assert "the wall time of 1.5 s is used up" in [o.error for o in out]
     assert_same(out, expected)
     assert_same_files(tmp_path, folder)
+
+
+def test_a_slow_start_is_no_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes before the first step is not kept in reserve for the next one."""
+    started = Run._started
+
+    def slowly(run: Run) -> State:
+        time.sleep(1.0)
+        return started(run)
+
+    monkeypatch.setattr(Run, "_started", slowly)
+    out = run_dynamics(
+        lennard_jones(),
+        [argon(0, cells=1)],
+        Settings(temperature=40.0),
+        n_steps=10,
+        folder=tmp_path,
+        wall_time=2.5,
+    )
+    assert (out[0].status, out[0].steps) == ("ok", 10)
+
+
+def test_large_samples_do_not_wait_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parts are cut by what rows and frames take, not by how many there are."""
+    monkeypatch.setattr(recording, "MOST_BYTES", 100_000)
+    run_dynamics(
+        lennard_jones(),
+        [argon(0)],
+        Settings(temperature=40.0),
+        n_steps=60,
+        observers=Observer("positions", ("positions",)),
+        frames_every=1,
+        folder=tmp_path,
+    )
+    for name in ("samples/positions", "frames"):
+        assert 3 <= len(list((tmp_path / name).glob("part-*"))) < 10
+    assert read_samples(tmp_path, "positions")["step"].to_pylist() == list(range(61))
+    assert [about["step"] for about, _ in read_frames(tmp_path)] == list(range(61))
 
 
 def test_a_finished_run_is_only_read(tmp_path: Path) -> None:

@@ -23,8 +23,11 @@ from ..structure import SoftAtoms
 from ..tables import TableError
 from .observers import INDEX, TABLE, VERSION, Observer
 
-MOST_ROWS = 100_000
-"""Rows to hold in memory before they are written."""
+MOST_BYTES = 64 * 2**20
+"""Memory that samples and frames may fill before they are written."""
+
+_OVERHEAD = 4096
+"""Memory that a batch of rows takes besides its numbers, about."""
 
 FRAMES = "frames"
 _TABLE, _VERSION, _ORIGIN = b"softatoms.table", b"softatoms.table_version", b"softatoms.origin"
@@ -57,18 +60,19 @@ class Recorder:
     def add(self, observer: str, rows: pa.RecordBatch) -> None:
         """Take some rows of one observer."""
         self._rows[observer].append(rows)
-        self._count(rows.num_rows)
+        self._count(rows.nbytes + _OVERHEAD)
 
     def add_frame(self, soft: SoftAtoms, **about: str | float) -> None:
         """Take a structure, with what is to be said about it in its comment line."""
         count, comment, rest = soft.to_extxyz().split("\n", 2)
         said = " ".join(f"{name}={json.dumps(value)}" for name, value in about.items())
-        self._frames.append(f"{count}\n{comment} {said}\n{rest}")
-        self._count(1)
+        frame = f"{count}\n{comment} {said}\n{rest}"
+        self._frames.append(frame)
+        self._count(len(frame))
 
-    def _count(self, rows: int) -> None:
-        self._pending += rows
-        if self._folder is not None and self._pending >= MOST_ROWS:
+    def _count(self, n_bytes: int) -> None:
+        self._pending += n_bytes
+        if self._folder is not None and self._pending >= MOST_BYTES:
             self.flush()
 
     def flush(self) -> None:
@@ -105,7 +109,8 @@ class Recorder:
     def in_memory(self) -> dict[str, pa.Table]:
         """Everything that was taken, of each observer."""
         return {
-            name: pa.Table.from_batches(batches, schema=self._schemas[name])
+            # One piece: filtering costs as much for each piece as for many rows.
+            name: pa.Table.from_batches(batches, schema=self._schemas[name]).combine_chunks()
             for name, batches in self._rows.items()
         }
 

@@ -138,6 +138,7 @@ class Run:
             state = self._resumed()
             if state is None and self._active:
                 state = self._started()
+            stopping.ready()
             while state is not None and self._active and state.steps[0] < options.n_steps:
                 reason = stopping.reason()
                 if reason:

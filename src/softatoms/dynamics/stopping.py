@@ -42,6 +42,10 @@ class Stopping:
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._was_told = True
 
+    def ready(self) -> None:
+        """Take times from now on: what was made ready before the first step is no step."""
+        self._last = time.monotonic()
+
     def step_done(self) -> None:
         """Take the time of a step, and of nothing else."""
         now = time.monotonic()
