@@ -35,6 +35,7 @@ from softatoms.dynamics import Limits, Observer, Schedule, Settings, run_dynamic
         ({"masses_follow": 1}, "masses_follow must be True or False"),
         ({"schedule": [0, 1]}, "schedule must be a Schedule or None"),
         ({"limits": {"temperature": 5}}, "limits must be Limits(...)"),
+        ({"fix_com": 1}, "fix_com must be True, False or None, got 1"),
         ({"fixed_sites": (0,), "fix_com": True}, "fix_com: sites are fixed"),
         ({"fixed_sites": (-1,)}, "fixed_sites must be a list of indices from 0"),
         (

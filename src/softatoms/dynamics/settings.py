@@ -129,7 +129,7 @@ class Settings:
             raise OptionError(f"limits must be Limits(...), got {self.limits!r}")
         if not isinstance(self.masses_follow, bool):
             raise OptionError(f"masses_follow must be True or False, got {self.masses_follow!r}")
-        if self.fix_com not in (None, True, False):
+        if self.fix_com is not None and not isinstance(self.fix_com, bool):
             raise OptionError(f"fix_com must be True, False or None, got {self.fix_com!r}")
         object.__setattr__(self, "fixed_sites", _indices(self.fixed_sites))
         if self.fix_com and self.fixed_sites:
