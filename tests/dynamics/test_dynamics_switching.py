@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from dynamics_systems import argon, copper, lennard_jones, sampled
+from ase.build import bulk
+from dynamics_systems import KB, argon, copper, lennard_jones, sampled
 
 import softatoms as sa
 from softatoms.dynamics import Observer, Schedule, Settings, run_dynamics
@@ -100,6 +101,74 @@ def test_the_way_back_gives_the_work_back(masses: str) -> None:
     )[0]
     np.testing.assert_allclose(back.soft.positions, alloy().positions, rtol=0.0, atol=1e-10)
     assert back.work == pytest.approx(-there.work, abs=1e-10)
+
+
+@pytest.mark.parametrize("follow", [False, True])
+def test_works_give_the_exact_free_energy(follow: bool) -> None:
+    """Springs of one atom of a harmonic crystal stiffen: ΔF = ½ kT Σ ln(k_B/k_A) over its modes.
+
+    Masses that follow add (3/2) kT ln(m_A/m_B), less the same of the total masses where the centre
+    of mass is at rest. The errors of Jarzynski's equality in the two directions cancel mostly.
+    """
+    temperature, n_replicas = 100.0, 100
+    thermal = KB * temperature
+    potential = sa.load_potential("harmonic", lattice="fcc", a=3.65, stiffness={"Cu": 2, "Au": 6})
+    perfect = sa.SoftAtoms.from_ase(bulk("Cu", "fcc", a=3.65, cubic=True))
+    perfect = perfect.with_candidates([0], {"Cu": 1.0, "Au": 0.0})
+    schedule = Schedule((1.0, 0.0), (0.0, 1.0), 150, delay=200)
+    expected = (
+        0.5
+        * thermal
+        * (
+            log_stiffness(potential, perfect, schedule.end)
+            - log_stiffness(potential, perfect, schedule.start)
+        )
+    )
+    if follow:
+        copper_mass, gold_mass = 63.546, 196.96657
+        total = (3.0 * copper_mass + gold_mass) / (4.0 * copper_mass)
+        expected += 1.5 * thermal * (np.log(copper_mass / gold_mass) + np.log(total))
+    found = []
+    for sign, way in ((1.0, schedule), (-1.0, schedule.reversed())):
+        out = run_dynamics(
+            potential,
+            [perfect] * n_replicas,
+            [
+                Settings(
+                    timestep=3.0,
+                    temperature=temperature,
+                    thermostat="langevin",
+                    friction=0.03,
+                    schedule=way,
+                    masses="conditional" if follow else "candidates",
+                    masses_follow=follow,
+                    seed=int(n_replicas * (2.0 + sign)) + replica,
+                )
+                for replica in range(n_replicas)
+            ],
+            n_steps=350,
+        )
+        works = sign * np.array([o.work for o in out]) / thermal
+        found.append(-sign * np.log(np.exp(-sign * works).mean()))
+        # Works of slow switching are nearly normal: the error is that of their mean.
+        assert works.std() < 1.0
+    error = 0.7 / np.sqrt(2 * n_replicas)
+    assert abs(np.mean(found) - expected / thermal) < 3.5 * error
+
+
+def log_stiffness(
+    potential: sa.Potential, perfect: sa.SoftAtoms, weights: tuple[float, ...]
+) -> float:
+    """ln det of the force constants of a harmonic crystal, without its three translations."""
+    soft, step = perfect.with_weights(weights), 1e-3
+    rows = []
+    for index in range(3 * len(soft)):
+        moved = soft.positions.copy()
+        moved.ravel()[index] += step
+        out = sa.evaluate(potential, soft.with_positions(moved), properties=("forces",))
+        assert out.forces is not None
+        rows.append(-out.forces.numpy().ravel() / step)
+    return float(np.log(np.linalg.eigvalsh(np.stack(rows))[3:]).sum())
 
 
 def test_a_constant_schedule_does_no_work_and_knows_its_slope() -> None:
