@@ -15,9 +15,10 @@ from softatoms.cli import main
 from softatoms.config import load_config
 from softatoms.config.training import Training
 from softatoms.dataset.parquet_frames import write_frames
+from softatoms.stopping import REQUEUE
 from softatoms.tables import read_table
 from softatoms.training import TrainingSettings
-from softatoms.training.stage import UNFINISHED, settings_of
+from softatoms.training.stage import settings_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -74,7 +75,7 @@ def test_an_ensemble_is_trained_and_evaluated(
 def test_a_training_out_of_time_says_so_and_goes_on(tmp_path: Path) -> None:
     config = campaign(tmp_path, epochs=60)
     short = arguments(tmp_path, config)
-    assert main([*short, "--minutes", "0.01"]) == UNFINISHED
+    assert main([*short, "--minutes", "0.01"]) == REQUEUE
     assert not (tmp_path / "model").exists()
     assert (tmp_path / "checkpoints" / "00" / "checkpoint.safetensors").exists()
     assert main(short) == 0

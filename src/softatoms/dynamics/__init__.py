@@ -5,10 +5,11 @@ One call of the potential serves all systems in every step. See ``docs/dynamics.
 
 from __future__ import annotations
 
+from ..stopping import REQUEUE
 from .batch import run_dynamics
 from .observers import QUANTITIES, Observer
 from .recording import read_frames, read_samples
-from .results import REQUEUE, Outcome, exit_code
+from .results import Outcome, exit_code
 from .schedules import Schedule
 from .settings import Limits, Settings
 

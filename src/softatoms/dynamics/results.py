@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from .. import units
 from ..errors import StructureError
+from ..stopping import REQUEUE
 from ..structure import SoftAtoms
 from .settings import Settings
 from .state import Snapshot
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Status = Literal["ok", "failed", "interrupted"]
-
-REQUEUE = 75
-"""Exit code of a job that stopped early and can go on from its checkpoint (EX_TEMPFAIL)."""
 
 
 @dataclass(frozen=True)

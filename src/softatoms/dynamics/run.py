@@ -14,6 +14,7 @@ import torch
 from ..errors import CheckpointError, StructureError
 from ..graph import Coupling
 from ..potentials.base import Potential
+from ..stopping import Stopping
 from ..structure import SoftAtoms
 from . import checkpoints
 from .barostat import Barostat
@@ -28,7 +29,6 @@ from .rescaling import Rescaling
 from .results import Outcome, Status, outcome, structure
 from .settings import Settings
 from .state import Snapshot, State, snapshots, starting_velocities
-from .stopping import Stopping
 from .verlet import propagate
 
 if TYPE_CHECKING:

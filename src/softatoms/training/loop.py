@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..dataset.frames import Frame
-from ..dynamics.stopping import Stopping
 from ..errors import OptionError, SoftatomsError
 from ..evaluation import check_device, check_dtype
 from ..potentials.base import Potential
 from ..runtime import keep_freed_memory
+from ..stopping import Stopping
 from . import checkpoints
 from .augmentation import with_ghosts
 from .batches import Labelled, collate, fixed_batches, shuffled_batches

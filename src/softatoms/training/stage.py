@@ -15,6 +15,7 @@ from ..dataset.parquet_frames import read_frames
 from ..errors import SoftatomsError
 from ..evaluation import check_device
 from ..potentials.registry import load_potential
+from ..stopping import REQUEUE
 from ..tables import write_table
 from .card import save_trained
 from .ensemble import uncertainty
@@ -26,9 +27,6 @@ from .settings import LossSettings, TrainingSettings
 if TYPE_CHECKING:
     from ..config import CampaignConfig
     from ..config.training import Training
-
-UNFINISHED = 3
-"""Exit code of a training that was stopped and goes on when started again."""
 
 
 def settings_of(config: CampaignConfig, section: Training) -> TrainingSettings:
@@ -62,7 +60,7 @@ def run_stage(
         say: Is told one line per epoch and file.
 
     Returns:
-        0, or ``UNFINISHED`` if the training was stopped: nothing is written then.
+        0, or ``REQUEUE`` if the training was stopped: nothing is written then.
     """
     section = config.training
     if section is None:
@@ -91,7 +89,7 @@ def run_stage(
         )
         if trained.status == "stopped":
             say(f"stopped after {len(trained.history)} epochs: {trained.reason}")
-            return UNFINISHED
+            return REQUEUE
         done.append((trained, own))
     _write(config, dataset, done, out=out, tables=tables, say=say)
     return 0

@@ -8,6 +8,9 @@ import time
 from types import FrameType, TracebackType
 from typing import Any
 
+REQUEUE = 75
+"""Exit code of a job that stopped early and can go on from its checkpoint (EX_TEMPFAIL)."""
+
 
 class Stopping:
     """Listens for SIGTERM and watches the clock, as a context manager.
@@ -36,7 +39,8 @@ class Stopping:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._listens:
+        # A handler that was not installed from Python reads as None and cannot be put back.
+        if self._listens and self._former is not None:
             signal.signal(signal.SIGTERM, self._former)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
