@@ -339,6 +339,39 @@ DATASET = TableSchema(
     ),
 )
 
+PHYSICS_CHECKS = TableSchema(
+    "physics_checks",
+    1,
+    "check_id",
+    (
+        Column("check_id", "text", "", "crystal, model, reference and quantity"),
+        Column("crystal", "text", "", "name of the crystal"),
+        Column("model", "text", "", "name of the potential that is checked"),
+        Column("reference", "text", "", "name of the potential it should agree with"),
+        Column("quantity", "text", "", "what is compared"),
+        Column("unit", "text", "", "unit of the values; empty where neither has one"),
+        Column("model_value", "real", "of the row", "what the potential gives", "unless_ok"),
+        Column("reference_value", "real", "of the row", "what the reference gives", "unless_ok"),
+        Column("difference", "real", "of the row", "model minus reference", "unless_ok"),
+        Column(
+            "relative_error",
+            "real",
+            "1",
+            "difference by the size of the reference; missing where that is 0",
+            "always",
+        ),
+        Column(
+            "status",
+            "text",
+            "",
+            "ok; unstable: the crystal is unstable in one of the potentials, values are given; "
+            "unconverged or failed: a value is missing",
+            choices=("ok", "unstable", "unconverged", "failed"),
+        ),
+        _ERROR,
+    ),
+)
+
 SCHEMAS = {
     schema.name: schema
     for schema in (
@@ -350,6 +383,7 @@ SCHEMAS = {
         EVALUATION,
         TRAINING_HISTORY,
         PREDICTION,
+        PHYSICS_CHECKS,
     )
 }
 """All tables by name."""

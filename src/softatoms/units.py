@@ -25,6 +25,12 @@ BOLTZMANN_EV_PER_K: float = float(ase.units.kB)
 GPA_PER_EV_ANG3: float = 1.0 / float(ase.units.GPa)
 """Pressure of 1 eV/Å³ in GPa (about 160.2)."""
 
+J_PER_M2_PER_EV_ANG2: float = float(ase.units.m) ** 2 / float(ase.units.J)
+"""Surface energy of 1 eV/Å² in J/m² (about 16.02)."""
+
+THZ_PER_ROOT_EV_AMU_ANG: float = 1000.0 * ASE_TIME_PER_FS / (2.0 * np.pi)
+"""Frequency ω/2π of ω = 1 √(eV/amu)/Å in THz (about 15.63)."""
+
 
 def velocity_from_ase(velocity: NDArray[np.float64]) -> NDArray[np.float64]:
     """Convert a velocity from ASE's unit to Å/fs."""
