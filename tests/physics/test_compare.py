@@ -76,6 +76,20 @@ def test_unstable_crystals_keep_their_numbers():
     assert "imaginary frequency" in found["phonon_lowest"]["error"]
 
 
+def test_stable_in_one_potential_only(tmp_path: Path):
+    start = {"argon": crystal("bcc", "Ar", a=4.4)}
+    springs = sa.load_potential("harmonic", lattice="bcc", a=4.4, stiffness=0.5)
+    rows = compare(
+        argon(cutoff=5.0, onset=4.5), springs, start, options=Options(checks=("elastic",))
+    )
+    found = by_quantity(rows)
+    assert {row["status"] for row in rows} == {"unstable"}
+    assert found["shear_modulus_hill"]["model_value"] is None
+    assert found["shear_modulus_hill"]["reference_value"] > 0
+    assert found["shear_modulus_voigt"]["difference"] is not None
+    tables.write_table(tmp_path / "t.parquet", "physics_checks", rows, ORIGIN)
+
+
 def test_what_one_potential_cannot_do(tmp_path: Path):
     copper = sa.load_potential("gupta", elements=["Cu"])
     both = sa.load_potential("gupta", elements=["Cu", "Au"])
@@ -112,4 +126,6 @@ def test_bad_input():
         compare(potential, potential, start, options=Options(checks=("phonon",)))
     with pytest.raises(OptionError, match="three whole numbers"):
         compare(potential, potential, start, options=Options(facets=((1, 1),)))
+    with pytest.raises(OptionError, match="repeat must be three"):
+        compare(potential, potential, start, options=Options(phonon_repeat=(2, 0, 2)))
     assert len(CHECKS) == 5

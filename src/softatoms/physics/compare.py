@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from ase import Atoms
 
 from ..errors import OptionError, SoftatomsError, suggest
 from ..potentials.base import Potential
 from ..units import GPA_PER_EV_ANG3
-from .crystals import DEFAULT, Settings, as_crystal
+from .crystals import DEFAULT, Settings, as_crystal, checked_repeat
 from .elastic import elastic_constants
 from .eos import equation_of_state
 from .errors import PhysicsError
@@ -113,6 +114,9 @@ def compare(
             raise OptionError(f"unknown check '{check}': {suggest(str(check), CHECKS)}")
     for facet in options.facets:
         checked_facet(facet)
+    for repeat in (options.phonon_repeat, options.vacancy_repeat):
+        if repeat is not None:
+            checked_repeat(repeat)
     started = {name: as_crystal(given) for name, given in crystals.items()}
     return [
         _row(name, model, reference, quantity, pair)
@@ -156,7 +160,7 @@ def measure(potential: Potential, crystal: SoftAtoms | Atoms, options: Options) 
 def _equation_of_state(potential: Potential, soft: SoftAtoms, options: Options) -> Items:
     out = equation_of_state(potential, soft, settings=options.settings)
     items = {"volume": Item(out.volume / out.n_sites, "Å³/atom")}
-    if out.a == out.a:
+    if not np.isnan(out.a):
         items["a"] = Item(out.a, "Å")
     items["energy"] = Item(out.energy / out.n_sites, "eV/atom")
     items["bulk_modulus"] = Item(out.bulk_modulus_gpa, "GPa")
@@ -178,10 +182,13 @@ def _elastic(potential: Potential, soft: SoftAtoms, options: Options) -> Items:
         values |= {
             f"C{i + 1}{j + 1}": float(out.tensor[i, j]) for i in range(6) for j in range(i, 6)
         }
-    averages = out.hill if out.is_stable else out.voigt
-    kind = "hill" if out.is_stable else "voigt"
-    values |= {f"bulk_modulus_{kind}": averages[0], f"shear_modulus_{kind}": averages[1]}
-    return {name: Item(value * GPA_PER_EV_ANG3, "GPa", *state) for name, value in values.items()}
+    for kind, averages in (("voigt", out.voigt), ("reuss", out.reuss), ("hill", out.hill)):
+        values |= {f"bulk_modulus_{kind}": averages[0], f"shear_modulus_{kind}": averages[1]}
+    # Reuss's average of an unstable crystal does not exist.
+    return {
+        name: Item(None if np.isnan(value) else value * GPA_PER_EV_ANG3, "GPa", *state)
+        for name, value in values.items()
+    }
 
 
 def _vacancy(potential: Potential, soft: SoftAtoms, options: Options) -> Items:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..composition.prototypes import PROTOTYPES
 from ..composition.structures import guessed_lattice_parameter, plain_crystal
 from ..errors import OptionError, StructureError, suggest
-from ..potentials.options import check_elements, check_positive
+from ..potentials.options import check_elements, check_positive, check_whole
 from ..relax import Relaxation, relax_batch
 from ..structure import SoftAtoms
 from .errors import PhysicsError
@@ -227,6 +227,21 @@ def repeats(soft: SoftAtoms, length: float) -> tuple[int, int, int]:
     """How often to repeat a cell for its lattice planes to be ``length`` Å apart at least."""
     heights = 1.0 / np.linalg.norm(np.linalg.inv(soft.cell), axis=0)
     first, second, third = np.maximum(1, np.ceil(length / heights - 1e-6)).astype(int).tolist()
+    return first, second, third
+
+
+def checked_repeat(repeat: Sequence[int]) -> tuple[int, int, int]:
+    """Repetitions of a cell along its three vectors.
+
+    Raises:
+        OptionError: If they are anything but three whole numbers from 1.
+    """
+    try:
+        first, second, third = (check_whole(count, "repeat", least=1) for count in repeat)
+    except (TypeError, ValueError):
+        raise OptionError(
+            f"repeat must be three whole numbers of at least 1, got {repeat!r}"
+        ) from None
     return first, second, third
 
 

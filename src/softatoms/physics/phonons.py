@@ -16,9 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import OptionError
 from ..evaluation import evaluate_batch
-from ..potentials.options import check_positive, check_whole
+from ..potentials.options import check_positive
 from ..units import THZ_PER_ROOT_EV_AMU_ANG
-from .crystals import DEFAULT, Floats, Settings, as_crystal, rest
+from .crystals import DEFAULT, Floats, Settings, as_crystal, checked_repeat, rest
 from .errors import PhysicsError
 
 if TYPE_CHECKING:
@@ -93,9 +93,7 @@ def phonons(
         OptionError: If a wave vector does not fit into the supercell.
         PhysicsError: If the crystal does not come to rest.
     """
-    counts = np.array([check_whole(count, "repeat", least=1) for count in repeat])
-    if counts.shape != (3,):
-        raise OptionError(f"repeat must be three whole numbers, got {repeat!r}")
+    counts = np.array(checked_repeat(repeat))
     step = check_positive(displacement, "displacement")
     start = as_crystal(crystal)
     named = _special_points(start, counts) if points is None else _checked(points, counts)

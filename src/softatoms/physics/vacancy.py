@@ -11,9 +11,18 @@ from ase import Atoms
 
 from ..errors import OptionError, StructureError
 from ..evaluation import evaluate_batch
-from ..potentials.options import check_finite, check_positive, check_whole
+from ..potentials.options import check_finite, check_positive
 from ..structure import SoftAtoms
-from .crystals import DEFAULT, Settings, as_crystal, relax_all, repeats, rest, symmetry
+from .crystals import (
+    DEFAULT,
+    Settings,
+    as_crystal,
+    checked_repeat,
+    relax_all,
+    repeats,
+    rest,
+    symmetry,
+)
 from .errors import PhysicsError
 
 if TYPE_CHECKING:
@@ -78,7 +87,7 @@ def vacancies(
     if repeat is None:
         counts = repeats(start, check_positive(smallest_length, "smallest_length"))
     else:
-        counts = _checked_repeat(repeat)
+        counts = checked_repeat(repeat)
     relaxed = rest(potential, start, settings)
     soft, energy = relaxed.soft, relaxed.energy
     symbols = soft.to_ase().get_chemical_symbols()
@@ -117,16 +126,6 @@ def vacancies(
         )
         for site, one, two, three in zip(sites, straight, fixed, free, strict=True)
     ]
-
-
-def _checked_repeat(repeat: Sequence[int]) -> tuple[int, int, int]:
-    try:
-        first, second, third = (check_whole(count, "repeat", least=1) for count in repeat)
-    except (TypeError, ValueError):
-        raise OptionError(
-            f"repeat must be three whole numbers of at least 1, got {repeat!r}"
-        ) from None
-    return first, second, third
 
 
 def _potentials(
