@@ -184,6 +184,7 @@ def _elastic(potential: Potential, soft: SoftAtoms, options: Options) -> Items:
         }
     for kind, averages in (("voigt", out.voigt), ("reuss", out.reuss), ("hill", out.hill)):
         values |= {f"bulk_modulus_{kind}": averages[0], f"shear_modulus_{kind}": averages[1]}
+    values["elastic_extrapolation"] = out.extrapolation
     # Reuss's average of an unstable crystal does not exist.
     return {
         name: Item(None if np.isnan(value) else value * GPA_PER_EV_ANG3, "GPa", *state)
@@ -225,7 +226,10 @@ def _phonons(potential: Potential, soft: SoftAtoms, options: Options) -> Items:
     if not out.is_stable:
         where = ", ".join(f"{entry:.3g}" for entry in out.lowest_at)
         state = ("unstable", f"imaginary frequency {-out.lowest:.3g} THz at ({where})")
-    items = {"phonon_lowest": Item(out.lowest, "THz", *state)}
+    items = {
+        "phonon_lowest": Item(out.lowest, "THz", *state),
+        "phonon_sum_rule": Item(out.sum_rule, "eV/Å²", *state),
+    }
     for point, frequencies in out.frequencies.items():
         # Three modes of Γ are the translations, zero by construction.
         first = 3 if point == "Γ" else 0

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from ..structure import SoftAtoms
 
 DISPLACEMENT = 0.01
-"""How far a site is moved to either side, in Å."""
+"""How far a site is moved to either side, in Å: customary, and far enough to look over the rounded
+cusps that a network with bond angles may have at straight angles."""
 
 COMMENSURATE = 1e-6
 """How far from a whole number the phase of a wave vector may be after a supercell."""
