@@ -28,8 +28,8 @@ ORIGIN = Provenance(
     created_utc="2020-01-01T00:00:00+00:00",
 )
 
-ERRORS = ("phonon_lowest", "phonon_sum_rule", "eos_residual", "elastic_extrapolation")
-"""What is no property of the potential but tells how well one is known; and rounding errors."""
+ERRORS = ("phonon_sum_rule", "eos_residual", "elastic_extrapolation")
+"""What is no property of the potential but tells how well one is known."""
 
 SMALL = Options(vacancy_repeat=(3, 3, 3), facets=((1, 1, 1),))
 

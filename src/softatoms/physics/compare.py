@@ -230,10 +230,8 @@ def _phonons(potential: Potential, soft: SoftAtoms, options: Options) -> Items:
         "phonon_lowest": Item(out.lowest, "THz", *state),
         "phonon_sum_rule": Item(out.sum_rule, "eV/Å²", *state),
     }
-    for point, frequencies in out.frequencies.items():
-        # Three modes of Γ are the translations, zero by construction.
-        first = 3 if point == "Γ" else 0
-        for mode, value in enumerate(frequencies[first:].tolist(), start=first + 1):
+    for point in out.points:
+        for mode, value in enumerate(out.vibrations(point).tolist(), start=1):
             items[f"phonon_{point}_{mode}"] = Item(value, "THz", *state)
     return items
 

@@ -32,8 +32,8 @@ cusps that a network with bond angles may have at straight angles."""
 COMMENSURATE = 1e-6
 """How far from a whole number the phase of a wave vector may be after a supercell."""
 
-STABLE_THZ = -0.05
-"""Imaginary frequencies (negative) up to this one count as rounding of the acoustic modes."""
+TRANSLATIONS = 3
+"""Modes of Γ that are no vibrations."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Phonons:
         soft: The crystal at rest.
         points: Wave vectors of the named points in units of the reciprocal lattice vectors.
         frequencies: Frequencies at each named point in THz, ascending, shape (3 n_sites,).
-        lowest: Lowest frequency at any wave vector of the supercell in THz.
+        lowest: Lowest frequency in THz at any wave vector of the supercell, translations aside.
         lowest_at: Where that is, in units of the reciprocal lattice vectors.
         sum_rule: Largest force in eV/Å² that was left when all sites were moved together, before
             it was taken out.
@@ -66,8 +66,12 @@ class Phonons:
 
     @property
     def is_stable(self) -> bool:
-        """Whether no frequency of the supercell is imaginary."""
-        return self.lowest > STABLE_THZ
+        """Whether every vibration that fits into the supercell costs energy."""
+        return self.lowest > 0.0
+
+    def vibrations(self, point: str) -> Floats:
+        """Frequencies at a named point in THz without the translations of Γ."""
+        return _vibrations(self.frequencies[point], self.points[point])
 
 
 def phonons(
@@ -97,6 +101,8 @@ def phonons(
     counts = np.array(checked_repeat(repeat))
     step = check_positive(displacement, "displacement")
     start = as_crystal(crystal)
+    if len(start) * counts.prod() == 1:
+        raise OptionError("a supercell of one site has no vibrations: raise repeat")
     named = _special_points(start, counts) if points is None else _checked(points, counts)
     soft = rest(potential, start, settings).soft
     constants, cells = _force_constants(potential, soft, counts, step, settings)
@@ -107,8 +113,11 @@ def phonons(
         raise PhysicsError("a site without mass has no frequency")
     grid = np.stack(np.meshgrid(*(np.arange(n) / n for n in counts), indexing="ij"), -1)
     waves = grid.reshape(-1, 3)
-    lowest = np.array([_frequencies(constants, cells, masses, wave)[0] for wave in waves])
-    worst = int(lowest.argmin())
+    found = {
+        _triple(wave): _vibrations(_frequencies(constants, cells, masses, wave), wave)
+        for wave in waves
+    }
+    lowest, worst = min((float(each.min()), wave) for wave, each in found.items() if each.size)
     return Phonons(
         soft=soft,
         points=named,
@@ -116,8 +125,8 @@ def phonons(
             name: _frequencies(constants, cells, masses, np.array(wave))
             for name, wave in named.items()
         },
-        lowest=float(lowest[worst]),
-        lowest_at=_triple(waves[worst]),
+        lowest=lowest,
+        lowest_at=worst,
         sum_rule=drift,
         force_constants=constants,
         cells=cells,
@@ -185,6 +194,14 @@ def _frequencies(
     matrix = matrix.reshape(size, size)
     squares = np.asarray(np.linalg.eigvalsh(0.5 * (matrix + matrix.conj().T)), np.float64)
     return np.sign(squares) * np.sqrt(np.abs(squares)) * THZ_PER_ROOT_EV_AMU_ANG
+
+
+def _vibrations(frequencies: Floats, wave: ArrayLike) -> Floats:
+    """Frequencies without those of the translations at Γ, which are zero up to rounding."""
+    phases = np.asarray(wave, dtype=np.float64)
+    if (np.abs(phases - np.rint(phases)) > COMMENSURATE).any():
+        return frequencies
+    return np.sort(frequencies[np.argsort(np.abs(frequencies))[TRANSLATIONS:]])
 
 
 def _special_points(
