@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from crystals_exact import argon
+from pymatgen.symmetry import analyzer
 
 import softatoms as sa
 from softatoms import tables
@@ -115,6 +116,19 @@ def test_unknown_chemical_potential_is_a_row():
     assert [row["quantity"] for row in rows] == ["vacancy"]
     assert "is unknown" in rows[0]["error"]
     assert rows[0]["status"] == "failed"
+
+
+def test_undetermined_symmetry_is_a_row(monkeypatch: pytest.MonkeyPatch):
+    def fails(*arguments, **options):
+        raise ValueError("spglib gives up")
+
+    monkeypatch.setattr(analyzer, "SpacegroupAnalyzer", fails)
+    start = {"argon": crystal("fcc", "Ar", a=5.3)}
+    rows = compare(argon(), argon(), start, options=Options(checks=("elastic", "phonons")))
+    found = by_quantity(rows)
+    assert found["elastic"]["status"] == "failed"
+    assert "cannot be told: spglib gives up" in found["elastic"]["error"]
+    assert found["phonon_X_1"]["status"] == "ok"
 
 
 def test_bad_input():

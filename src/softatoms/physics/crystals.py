@@ -266,7 +266,10 @@ def _analyzer(soft: SoftAtoms) -> Any:
     # Heavy, and of no use to whoever only imports the package.
     from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
-    return SpacegroupAnalyzer(soft.to_pymatgen(), symprec=SYMMETRY_TOLERANCE)
+    try:
+        return SpacegroupAnalyzer(soft.to_pymatgen(), symprec=SYMMETRY_TOLERANCE)
+    except ValueError as error:
+        raise PhysicsError(f"the symmetry of the crystal cannot be told: {error}") from None
 
 
 @contextlib.contextmanager
