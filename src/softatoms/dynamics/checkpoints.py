@@ -1,35 +1,29 @@
-"""Everything a run needs to go on, in one file that is replaced as a whole.
+"""Everything a run needs to go on.
 
-Tensors stand in safetensors, the rest as JSON in its metadata: nothing in it can run code. A run
-that goes on from it makes the same numbers to the last bit on the same kind of processor, because
-random numbers depend on seed and step alone, and sums over neighbours do not depend on the age of
-the neighbour lists.
+A run that goes on from it makes the same numbers to the last bit on the same kind of processor,
+because random numbers depend on seed and step alone, and sums over neighbours do not depend on the
+age of the neighbour lists.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
-import safetensors.numpy
 import torch
-from numpy.typing import NDArray
+from torch import Tensor
 
-from ..errors import CheckpointError
-from ..files import replacing
+from ..checkpoint_file import load_checkpoint, save_checkpoint
 from ..structure import SoftAtoms
 from .settings import Settings
 from .state import Snapshot, State
 
 FILE = "checkpoint.safetensors"
-FORMAT = "softatoms-dynamics"
-FORMAT_VERSION = 1
+KIND = "run"
 _ARRAYS = ("positions", "velocities", "cell", "theta")
 
 
@@ -92,28 +86,25 @@ def identity(
 
 def save(folder: Path, checkpoint: Checkpoint, own: Mapping[str, str]) -> None:
     """Write a checkpoint; the one before is there until this one is complete."""
-    arrays: dict[str, NDArray[Any]] = {}
+    tensors: dict[str, Tensor] = {}
     if checkpoint.state is not None:
         for name, tensor in checkpoint.state.tensors().items():
-            arrays[f"state/{name}"] = np.ascontiguousarray(tensor.cpu().numpy())
-        arrays["state/steps"] = checkpoint.state.steps
+            tensors[f"state/{name}"] = tensor
+        tensors["state/steps"] = torch.from_numpy(checkpoint.state.steps)
     ended = {}
     for index, end in checkpoint.ended.items():
         values = end.snapshot._asdict()
         for name in _ARRAYS:
-            arrays[f"ended/{index}/{name}"] = np.ascontiguousarray(values.pop(name))
+            array = np.ascontiguousarray(values.pop(name))
+            tensors[f"ended/{index}/{name}"] = torch.from_numpy(array)
         ended[index] = {"error": end.error, "numbers": values}
     about = {
-        "format": FORMAT,
-        "version": FORMAT_VERSION,
-        "identity": dict(own),
         "active": checkpoint.active,
         "ended": ended,
         "parts": checkpoint.parts,
         "evaluations": checkpoint.evaluations,
     }
-    with replacing(folder / FILE) as partial:
-        safetensors.numpy.save_file(arrays, partial, metadata={"softatoms": json.dumps(about)})
+    save_checkpoint(folder / FILE, KIND, own, tensors, about)
 
 
 def load(folder: Path, own: Mapping[str, str], device: torch.device) -> Checkpoint | None:
@@ -122,41 +113,21 @@ def load(folder: Path, own: Mapping[str, str], device: torch.device) -> Checkpoi
     Raises:
         CheckpointError: If it is damaged, or belongs to another run.
     """
-    path = folder / FILE
-    if not path.exists():
+    found = load_checkpoint(folder / FILE, KIND, own)
+    if found is None:
         return None
-    try:
-        with safetensors.safe_open(path, framework="numpy") as handle:
-            about = json.loads((handle.metadata() or {}).get("softatoms", "{}"))
-            arrays = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
-    except (safetensors.SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"{path} is damaged: {error}") from error
-    if about.get("format") != FORMAT or about.get("version") != FORMAT_VERSION:
-        raise CheckpointError(
-            f"{path} is no checkpoint of dynamics that this version of softatoms reads: remove it "
-            "to start anew"
-        )
-    other = [name for name, value in own.items() if about["identity"].get(name) != value]
-    if other:
-        raise CheckpointError(
-            f"{path} belongs to another run: {', '.join(other)} differ; use another folder, or "
-            "remove this one to start anew"
-        )
+    tensors, about = found
     state = None
     if about["active"]:
-        tensors = {
-            name.removeprefix("state/"): torch.from_numpy(array).to(device)
-            for name, array in arrays.items()
+        parts = {
+            name.removeprefix("state/"): tensor.to(device)
+            for name, tensor in tensors.items()
             if name.startswith("state/") and name != "state/steps"
         }
-        state = State(**tensors, steps=arrays["state/steps"])
-    ended = {
-        int(index): Ended(
-            Snapshot(
-                **{name: arrays[f"ended/{index}/{name}"] for name in _ARRAYS}, **entry["numbers"]
-            ),
-            entry["error"],
-        )
-        for index, entry in about["ended"].items()
-    }
+        state = State(**parts, steps=tensors["state/steps"].numpy())
+    ended = {}
+    for index, entry in about["ended"].items():
+        values: dict[str, Any] = dict(entry["numbers"])
+        values |= {name: tensors[f"ended/{index}/{name}"].numpy() for name in _ARRAYS}
+        ended[int(index)] = Ended(Snapshot(**values), entry["error"])
     return Checkpoint(state, about["active"], ended, about["parts"], about["evaluations"])

@@ -1,7 +1,4 @@
-"""Everything a training needs to go on, in one file that is replaced as a whole.
-
-Tensors stand in safetensors, the rest as JSON in its metadata: nothing in it can run code.
-"""
+"""Everything a training needs to go on."""
 
 from __future__ import annotations
 
@@ -12,20 +9,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import safetensors
-import safetensors.torch
 from torch import Tensor
 
+from ..checkpoint_file import load_checkpoint, save_checkpoint
 from ..dataset.frames import Frame
-from ..errors import CheckpointError
-from ..files import replacing
 from ..potentials.base import Potential
 from .examples import frames_digest
 from .settings import TrainingSettings
 
 FILE = "checkpoint.safetensors"
-FORMAT = "softatoms-training"
-FORMAT_VERSION = 1
+KIND = "training"
 
 
 class Checkpoint(NamedTuple):
@@ -68,17 +61,7 @@ def identity(
 
 def save(folder: Path, checkpoint: Checkpoint, own: Mapping[str, str]) -> None:
     """Write a checkpoint; the one before is there until this one is complete."""
-    about = {
-        "format": FORMAT,
-        "version": FORMAT_VERSION,
-        "identity": dict(own),
-        **checkpoint.about,
-    }
-    tensors = {
-        name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()
-    }
-    with replacing(folder / FILE) as partial:
-        safetensors.torch.save_file(tensors, partial, metadata={"softatoms": json.dumps(about)})
+    save_checkpoint(folder / FILE, KIND, own, checkpoint.tensors, checkpoint.about)
 
 
 def load(folder: Path, own: Mapping[str, str]) -> Checkpoint | None:
@@ -87,24 +70,5 @@ def load(folder: Path, own: Mapping[str, str]) -> Checkpoint | None:
     Raises:
         CheckpointError: If it is damaged, or belongs to another training.
     """
-    path = folder / FILE
-    if not path.exists():
-        return None
-    try:
-        with safetensors.safe_open(path, framework="pt") as handle:
-            about = json.loads((handle.metadata() or {}).get("softatoms", "{}"))
-            tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
-    except (safetensors.SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"{path} is damaged: {error}") from error
-    if about.get("format") != FORMAT or about.get("version") != FORMAT_VERSION:
-        raise CheckpointError(
-            f"{path} is no checkpoint of training that this version of softatoms reads: remove it "
-            "to start anew"
-        )
-    other = [name for name, value in own.items() if about["identity"].get(name) != value]
-    if other:
-        raise CheckpointError(
-            f"{path} belongs to another training: {', '.join(other)} differ; use another folder, "
-            "or remove this one to start anew"
-        )
-    return Checkpoint(tensors, about)
+    found = load_checkpoint(folder / FILE, KIND, own)
+    return None if found is None else Checkpoint(*found)
