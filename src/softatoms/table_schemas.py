@@ -304,6 +304,25 @@ PREDICTION = TableSchema(
     ),
 )
 
+FORCE_PREDICTION = TableSchema(
+    "force_prediction",
+    1,
+    "site_id",
+    (
+        Column("site_id", "text", "", "name of the frame and number of the site, counted from 0"),
+        Column("frame_id", "text", "", "name of the frame"),
+        Column("model", "text", "", "name of the model"),
+        Column("split", "text", "", "part of the dataset, empty if it is not split"),
+        Column("group", "text", "", "group of the frame"),
+        Column("element", "text", "", "element of the site, X for a soft one"),
+        *(
+            Column(f"{part}_{axis}_ev_per_ang", "real", "eV/Å", f"{text}, component along {axis}")
+            for part, text in (("label", "force of the label"), ("predicted", "predicted force"))
+            for axis in "xyz"
+        ),
+    ),
+)
+
 DATASET = TableSchema(
     "dataset",
     1,
@@ -383,6 +402,7 @@ SCHEMAS = {
         EVALUATION,
         TRAINING_HISTORY,
         PREDICTION,
+        FORCE_PREDICTION,
         PHYSICS_CHECKS,
     )
 }

@@ -16,7 +16,7 @@ from softatoms.dataset.frames import Frame
 from softatoms.tables import read_table, write_table
 from softatoms.training import train
 from softatoms.training.ensemble import fraction_of, train_ensemble, uncertainty
-from softatoms.training.metrics import Prediction, metric_rows, prediction_rows
+from softatoms.training.metrics import Prediction, force_rows, metric_rows, prediction_rows
 from softatoms.training.reference_energies import fit_isolated_energies
 from tolerances import assert_close
 
@@ -62,6 +62,15 @@ def test_errors_by_hand() -> None:
     assert sum(by_element) == 2 * 24
 
 
+def test_sites_without_a_force_have_no_row() -> None:
+    whole, without = two_predictions()
+    frame = whole.frame.soft.with_existence([1], 0.0)
+    ghost = replace(whole, frame=replace(whole.frame, soft=frame))
+    without = replace(without, frame=replace(without.frame, forces=None))
+    rows = force_rows("m", [ghost, without])
+    assert [row["site_id"] for row in rows] == ["a/0", "a/2", "a/3"]
+
+
 def test_rows_fit_their_tables(tmp_path: Path) -> None:
     found = two_predictions()
     rows = metric_rows("m", found)
@@ -74,6 +83,13 @@ def test_rows_fit_their_tables(tmp_path: Path) -> None:
     assert spread[1]["energy_error_ev_per_atom"] == pytest.approx(-0.3)
     assert spread[0]["force_largest_error_ev_per_ang"] == pytest.approx(0.1)
     write_table(tmp_path / "prediction.parquet", "prediction", spread, ORIGIN)
+    sites = force_rows("m", found)
+    assert [row["site_id"] for row in sites[3:5]] == ["a/3", "b/0"]
+    assert sites[4]["predicted_x_ev_per_ang"] - sites[4]["label_x_ev_per_ang"] == pytest.approx(
+        -0.3
+    )
+    assert sites[4]["predicted_y_ev_per_ang"] == sites[4]["label_y_ev_per_ang"]
+    write_table(tmp_path / "sites.parquet", "force_prediction", sites, ORIGIN)
     history = train(fresh(), dataset()[:10], quick(epochs=2)).history
     write_table(tmp_path / "history.parquet", "training_history", history, ORIGIN)
 

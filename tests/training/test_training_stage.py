@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def campaign(folder: Path, **training: Any) -> Path:
-    values = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))
+    values = yaml.safe_load((ROOT / "config/test/spine.yaml").read_text(encoding="utf-8"))
     values["training"] = {
         "potential": {"name": "painn", "options": SMALL},
         "frames": str(folder / "frames.parquet"),
@@ -69,6 +69,9 @@ def test_an_ensemble_is_trained_and_evaluated(
     predicted = read_table(tables / "prediction.parquet", "prediction")
     assert (predicted.real("energy_spread_ev_per_atom") > 0.0).all()
     assert predicted.provenance.model_sha256 == first.sha256()
+    forces = read_table(tables / "force_prediction.parquet", "force_prediction")
+    assert forces.data.num_rows == predicted.real("n_atoms").sum()
+    assert forces.provenance.model_sha256 == first.sha256()
     assert read_table(tables / "training_history.parquet", "training_history").data.num_rows == 2
 
 
@@ -83,7 +86,7 @@ def test_a_training_out_of_time_says_so_and_goes_on(tmp_path: Path) -> None:
 
 
 def test_the_section_is_required(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    config = ROOT / "config" / "config.yaml"
+    config = ROOT / "config/test/spine.yaml"
     assert main(arguments(tmp_path, config)) == 2
     assert "training: is required" in capsys.readouterr().err
 

@@ -10,6 +10,7 @@ rule train:
         evaluation=results("tables", "evaluation.parquet"),
         history=results("tables", "training_history.parquet"),
         prediction=results("tables", "prediction.parquet"),
+        forces=results("tables", "force_prediction.parquet"),
     log:
         results("logs", "train.log"),
     benchmark:

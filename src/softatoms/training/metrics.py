@@ -207,6 +207,36 @@ def prediction_rows(
     return rows
 
 
+def force_rows(model: str, found: Sequence[Prediction]) -> list[dict[str, Any]]:
+    """Rows of the table ``force_prediction``: one per site that exists and has a label.
+
+    Args:
+        model: Name of the model.
+        found: What it says of frames.
+    """
+    rows = []
+    for item in found:
+        frame = item.frame
+        if frame.forces is None:
+            continue
+        known = np.isfinite(item.force_errors()).all(axis=1)
+        numbers = frame.soft.site_number.tolist()
+        for site in np.flatnonzero(known).tolist():
+            row: dict[str, Any] = {
+                "site_id": f"{frame.frame_id}/{site}",
+                "frame_id": frame.frame_id,
+                "model": model,
+                "split": frame.split,
+                "group": frame.group,
+                "element": chemical_symbols[numbers[site]],
+            }
+            for part, forces in (("label", frame.forces), ("predicted", item.forces)):
+                for axis, value in zip("xyz", forces[site], strict=True):
+                    row[f"{part}_{axis}_ev_per_ang"] = float(value)
+            rows.append(row)
+    return rows
+
+
 def _errors(part: Sequence[Prediction]) -> Iterator[tuple[str, str, NDArray[np.float64]]]:
     """Errors of all frames of one group: element, quantity and values."""
     yield ALL, "energy", np.array([item.energy_error() for item in part])

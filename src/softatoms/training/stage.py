@@ -21,7 +21,7 @@ from .card import save_trained
 from .ensemble import uncertainty
 from .examples import labelled
 from .loop import Trained, train
-from .metrics import metric_rows, prediction_rows, predictions
+from .metrics import force_rows, metric_rows, prediction_rows, predictions
 from .settings import LossSettings, TrainingSettings
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ def run_stage(
         config: The campaign, with a section ``training``.
         frames: Labelled frames.
         out: Directory of the first model.
-        tables: Folder for the tables ``evaluation``, ``training_history`` and ``prediction``.
+        tables: Folder for the tables ``evaluation``, ``training_history``, ``prediction`` and
+            ``force_prediction``.
         checkpoint: Folder for checkpoints.
         minutes: Wall time of all models together.
         say: Is told one line per epoch and file.
@@ -153,6 +154,7 @@ def _write(
         "evaluation": rows,
         "training_history": done[0][0].history,
         "prediction": prediction_rows(out.name, first, **spreads),
+        "force_prediction": force_rows(out.name, first),
     }
     for name, content in contents.items():
         path = tables / f"{name}.parquet"
