@@ -38,8 +38,30 @@ SMALL: dict[str, Any] = {
         "best_prototype_only": True,
         "filters": [{"column": "n_elements", "at_least": 2}],
     },
+    "dataset": {
+        "generators": [
+            {
+                "name": f"cu-{part}",
+                "parent": {"lattice": "fcc", "species": ["Cu"], "a_ang": 3.6},
+                "strained": {"count": count, "rattle_ang": 0.1},
+            }
+            for part, count in (("train", 6), ("validation", 2), ("test", 3))
+        ],
+        "labels": {"potential": {"name": "gupta", "options": {"elements": ["Cu"]}}},
+        "split": {
+            "assigned": {f"*-{part}": part for part in ("train", "validation", "test")},
+        },
+    },
+    "training": {
+        "potential": {"name": "painn", "options": {"elements": ["Cu"], "n_features": 8}},
+        "epochs": 3,
+        "atoms_per_batch": 8,
+    },
     "figures": {
-        "names": ["lattice", "mixing", "free_energy", "bulk_modulus", "pair_map", "ranking"],
+        "names": [
+            *("lattice", "mixing", "free_energy", "bulk_modulus", "pair_map", "ranking"),
+            *("parity", "training"),
+        ],
         "dots_per_inch": 50,
     },
 }
@@ -99,6 +121,16 @@ class Results:
         ranking = self.tables / "ranking.parquet"
         table = self.tables / "composition.parquet"
         codes.append(self.command("rank", "--table", table, "--out", ranking))
+        frames = self.folder / "dataset" / "frames.parquet"
+        codes.append(
+            self.command("dataset", "--out", frames, "--table", self.tables / "dataset.parquet")
+        )
+        codes.append(
+            self.command(
+                "train",
+                *("--frames", frames, "--out", self.folder / "model", "--tables", self.tables),
+            )
+        )
         figures = self.folder / "figures"
         codes.append(self.command("figures", "--tables", self.tables, "--out", figures))
         codes.append(

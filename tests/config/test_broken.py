@@ -291,6 +291,18 @@ BROKEN = {
         "figures.names[0]",
         "needs a scan of two elements with at least 4 compositions, got 3",
     ),
+    "parity without a training": (
+        ("figures", "names"),
+        ["mixing", "parity"],
+        "figures.names[1]",
+        "'parity' needs the section 'training'",
+    ),
+    "training curve without a training": (
+        ("figures", "names"),
+        ["training"],
+        "figures.names[0]",
+        "'training' needs the section 'training'",
+    ),
     "more threads than any computer has": (
         ("compute", "threads"),
         100_000,

@@ -164,7 +164,8 @@ def test_what_does_not_belong_together_is_refused(tmp_path, capsys):
     assert "--frames: is required for --step merge" in refused("--step", "merge", "--out", "o")
     prepared(tmp_path, select=4)
     assert "belongs to another configuration" in refused(*merge, "--labels", *parts)
-    (tmp_path / "campaign.yaml").write_text(yaml.safe_dump(SMALL))
+    without = {**SMALL, "dataset": None, "training": None, "figures": {"names": ["mixing"]}}
+    (tmp_path / "campaign.yaml").write_text(yaml.safe_dump(without))
     assert "dataset: is required to make a dataset" in refused("--out", tmp_path / "o")
     assert not (tmp_path / "o").exists()
 

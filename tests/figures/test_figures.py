@@ -204,6 +204,73 @@ def test_ranking_shows_the_first_ranks(small_campaign):
     assert sum(len(line.get_xdata()) for line in cloud.get_lines()) == len(ranking)
 
 
+def points(axes) -> dict[str, np.ndarray]:
+    return {name: xy for name, xy in lines(axes).items() if not name.startswith("_")}
+
+
+def test_parity_shows_predictions_over_labels(small_campaign):
+    energies, forces, energy_errors, force_errors = draw("parity", small_campaign).axes
+    labels = pd.read_parquet(small_campaign.tables / "dataset.parquet").set_index("frame_id")
+    table = pd.read_parquet(small_campaign.tables / "prediction.parquet")
+    assert set(points(energies)) == {"train", "validation", "test"}
+    for split, part in table.groupby("split"):
+        shown = points(energies)[split]
+        np.testing.assert_allclose(
+            shown[:, 0], labels.energy_ev[part.frame_id] / labels.n_atoms[part.frame_id]
+        )
+        np.testing.assert_allclose(shown[:, 1], part.energy_ev / part.n_atoms)
+        np.testing.assert_allclose(
+            points(energy_errors)[split][:, 1], 1e3 * part.energy_error_ev_per_atom, atol=1e-8
+        )
+    sites = pd.read_parquet(small_campaign.tables / "force_prediction.parquet")
+    assert len(points(forces)["test"]) == 3 * (sites.split == "test").sum() == 3 * 3 * 4
+    held = sites[[f"{part}_y_ev_per_ang" for part in ("label", "predicted")]].to_numpy()
+    np.testing.assert_allclose(points(forces)["test"][1::3], held[sites.split == "test"])
+    assert (points(force_errors)["test"][:, 1] ** 2).mean() > 0
+
+
+def test_parity_and_evaluation_agree_about_the_errors(small_campaign):
+    upper, forces, _, _ = draw("parity", small_campaign).axes
+    table = pd.read_parquet(small_campaign.tables / "evaluation.parquet")
+    table = table[(table.group == "all") & (table.element == "all")]
+    for axes, quantity, scale, style in (
+        (upper, "energy", 1e3, ".1f"),
+        (forces, "force", 1, ".3f"),
+    ):
+        (text,) = axes.texts
+        for row in table[table.quantity == quantity].itertuples():
+            expected = f"{row.split} {scale * row.rmse:{style}} / {scale * row.mae:{style}}"
+            assert expected in text.get_text().splitlines()
+
+
+def test_training_shows_the_history(small_campaign):
+    table = pd.read_parquet(small_campaign.tables / "training_history.parquet")
+    loss, energies, forces = draw("training", small_campaign).axes
+    assert loss.get_yscale() == "log"
+    for axes, column, scale in (
+        (loss, "loss", 1.0),
+        (energies, "energy_rmse_ev_per_atom", 1e3),
+        (forces, "forces_rmse_ev_per_ang", 1.0),
+    ):
+        for part, name in (("train", "training"), ("validation", "validation")):
+            shown = lines(axes)[name]
+            np.testing.assert_array_equal(shown[:, 0], table.epoch)
+            np.testing.assert_allclose(shown[:, 1], scale * table[f"{part}_{column}"])
+        best = table.epoch[table.validation_loss.idxmin()]
+        assert lines(axes)["kept epoch"][0, 0] == best
+
+
+@pytest.mark.parametrize("name", ["parity", "training"])
+def test_the_same_tables_give_the_same_files(name, small_campaign, tmp_path):
+    figures = tmp_path / "figures"
+    assert (
+        small_campaign.command("figures", "--tables", small_campaign.tables, "--out", figures) == 0
+    )
+    for ending in ("png", "pdf"):
+        first = small_campaign.folder / "figures" / f"{name}.{ending}"
+        assert (figures / f"{name}.{ending}").read_bytes() == first.read_bytes()
+
+
 def test_ordered_compositions_are_named_by_their_occupation():
     row = {"formula": "Au0.25Cu0.75", "occupation": "site:Au=0.25,Cu=0.75"}
     assert composition_label(row) == "Au0.25Cu0.75"
@@ -241,7 +308,16 @@ def test_rows_that_are_not_ok_are_mentioned(small_campaign, data, monkeypatch):
     assert title == f"1 of {data.composition.data.num_rows} rows are not ok and left out"
 
 
-def test_an_empty_figure_is_refused(small_campaign, monkeypatch):
+def test_an_empty_figure_of_a_training_is_refused(small_campaign, monkeypatch):
+    monkeypatch.setattr(
+        "softatoms.tables.Table.real", lambda table, _: np.full(table.data.num_rows, np.nan)
+    )
+    for name in ("parity", "training"):
+        with pytest.raises(SoftatomsError, match=f"figure '{name}' has nothing to show"):
+            draw(name, small_campaign)
+
+
+def test_an_empty_figure_of_a_scan_is_refused(small_campaign, monkeypatch):
     monkeypatch.setattr("softatoms.figures.data.Binary.series", lambda *_: None)
     for name in ("mixing", "lattice", "free_energy", "bulk_modulus", "pair_map"):
         with pytest.raises(SoftatomsError, match=f"figure '{name}' has nothing to show"):

@@ -69,14 +69,15 @@ def folder(files):
 def tables():
     """The tables of the campaign."""
     names = ["composition", "runs", *(["ranking"] if campaign.screening else [])]
+    if campaign.training:
+        names += ["evaluation", "training_history", "prediction", "force_prediction"]
     return [results("tables", f"{name}.parquet") for name in names]
 
 
 def targets():
     """What a finished campaign consists of."""
     dataset = [results("tables", "dataset.parquet")] if campaign.dataset else []
-    trained = [results("tables", "evaluation.parquet")] if campaign.training else []
-    return [*tables(), *figure_files("png", "pdf"), results("report.html"), *dataset, *trained]
+    return [*tables(), *figure_files("png", "pdf"), results("report.html"), *dataset]
 
 
 CAMPAIGN_FILE = campaign_file()

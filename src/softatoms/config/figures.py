@@ -8,10 +8,15 @@ from pydantic import Field
 
 from .base import Key, PositiveFloat, PositiveInt, Problem, Section, repeated
 
-FigureName = Literal["lattice", "mixing", "free_energy", "bulk_modulus", "pair_map", "ranking"]
+FigureName = Literal[
+    "lattice", "mixing", "free_energy", "bulk_modulus", "pair_map", "ranking", "parity", "training"
+]
 
 OF_SCREENING = ("ranking",)
 """Figures drawn from the ranking."""
+
+OF_TRAINING = ("parity", "training")
+"""Figures drawn from the tables of the training."""
 
 OF_BINARIES = ("lattice", "mixing", "free_energy", "bulk_modulus")
 """Figures with one panel per scan of two elements on one sublattice."""
@@ -30,7 +35,8 @@ class Figures(Section):
         ["lattice", "mixing", "free_energy", "bulk_modulus"],
         description="lattice, mixing, free_energy, bulk_modulus: one panel per scan of two "
         "elements on one sublattice; pair_map: extreme mixing energy of every pair of elements; "
-        "ranking: the best of a screening.",
+        "ranking: the best of a screening; parity: predictions of the trained potential over "
+        "labels; training: its errors over epochs.",
     )
     temperatures_k: list[PositiveFloat] = Field(
         [300.0, 600.0, 900.0],

@@ -14,7 +14,7 @@ from .campaign import Campaign
 from .composition import Composition
 from .compute import Compute
 from .dataset import Dataset
-from .figures import FEWEST_POINTS, OF_BINARIES, OF_CURVES, OF_SCREENING, Figures
+from .figures import FEWEST_POINTS, OF_BINARIES, OF_CURVES, OF_SCREENING, OF_TRAINING, Figures
 from .potential import PotentialSection
 from .screening import Screening
 from .training import Training
@@ -25,7 +25,7 @@ DEPENDS_ON: dict[str, tuple[str, ...]] = {
     "screening": ("composition",),
     "dataset": ("potential",),
     "training": ("dataset",),
-    "figures": ("composition", "screening"),
+    "figures": ("composition", "screening", "training"),
     "report": ("figures",),
 }
 """Which sections the result of a stage depends on besides its own."""
@@ -135,6 +135,8 @@ class CampaignConfig(Section):
             key: Key = ("figures", "names", index)
             if name in OF_SCREENING and self.screening is None:
                 found.append(Problem(key, f"'{name}' needs the section 'screening'"))
+            if name in OF_TRAINING and self.training is None:
+                found.append(Problem(key, f"'{name}' needs the section 'training'"))
             if name in OF_BINARIES and not found and not self.binary_scans():
                 message = f"'{name}' needs a scan of two elements on one sublattice"
                 found.append(Problem(key, message))

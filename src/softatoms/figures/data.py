@@ -48,6 +48,26 @@ class CampaignTables:
         """The table ``ranking``."""
         return read_table(self.folder / "ranking.parquet", "ranking")
 
+    @cached_property
+    def evaluation(self) -> Table:
+        """The table ``evaluation``."""
+        return read_table(self.folder / "evaluation.parquet", "evaluation")
+
+    @cached_property
+    def training_history(self) -> Table:
+        """The table ``training_history``."""
+        return read_table(self.folder / "training_history.parquet", "training_history")
+
+    @cached_property
+    def prediction(self) -> Table:
+        """The table ``prediction``."""
+        return read_table(self.folder / "prediction.parquet", "prediction")
+
+    @cached_property
+    def force_prediction(self) -> Table:
+        """The table ``force_prediction``."""
+        return read_table(self.folder / "force_prediction.parquet", "force_prediction")
+
 
 class Series(NamedTuple):
     """One quantity of one binary by one method, one point per occupation.

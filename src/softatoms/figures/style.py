@@ -25,6 +25,14 @@ METHOD_COLOURS = {
     "sqs": "#000000",
 }
 
+SPLIT_COLOURS = {
+    "": "#7F7F7F",
+    "train": "#7F7F7F",
+    "validation": "#0072B2",
+    "test": "#D55E00",
+}
+"""Parts of a dataset; the empty one is a dataset that is not divided."""
+
 SEQUENCE = ("#56B4E9", "#0072B2", "#009E73", "#E69F00", "#D55E00", "#CC79A7")
 
 PANEL_WIDTH, PANEL_HEIGHT = 3.4, 2.7
