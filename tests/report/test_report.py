@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from campaigns import SMALL, Results
+from campaigns import SMALL, Results, prepare
 from softatoms.config import load_config
 from softatoms.figures.data import CampaignTables
 from softatoms.report.numbers import key_numbers
@@ -66,6 +66,38 @@ def test_every_figure_is_inside(page, small_campaign):
     assert set(SMALL["figures"]["names"]) <= page.ids
     images = [link for link in page.links if link.startswith("data:image/png;base64,")]
     assert len(images) == len(SMALL["figures"]["names"])
+
+
+def test_errors_of_the_trained_potential_are_listed(page, source, small_campaign):
+    table = pd.read_parquet(small_campaign.tables / "evaluation.parquet")
+    table = table[table.element == "all"].set_index(["split", "group", "quantity"])
+    assert "Trained potential" in page.text
+    for split, group in (("test", "all"), ("test", "cu-test"), ("train", "all")):
+        energy, force, stress = (
+            table.loc[(split, group, name)] for name in ("energy", "force", "stress")
+        )
+        cells = [
+            *("model", split, group, str(energy.n)),
+            f"{1e3 * energy.mae:.1f} / {1e3 * energy.rmse:.1f}",
+            f"{force.mae:.3f} / {force.rmse:.3f}",
+            f"{1e3 * stress.mae:.2f} / {1e3 * stress.rmse:.2f}",
+        ]
+        assert "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>" in source
+    # Groups of other parts say nothing about the error of predictions.
+    assert "cu-train</td>" not in source
+    assert source.index("Trained potential") < source.index('id="parity"')
+
+
+def test_without_training_there_is_no_such_section(small_campaign, tmp_path):
+    own = prepare(tmp_path, training=None, figures={"names": ["lattice"]})
+    out = tmp_path / "report.html"
+    code = own.command(
+        "report",
+        *("--tables", small_campaign.tables, "--figures", small_campaign.folder / "figures"),
+        *("--out", out),
+    )
+    assert code == 0
+    assert "Trained potential" not in out.read_text(encoding="utf-8")
 
 
 def test_titles_are_text_and_no_markup(source):

@@ -32,5 +32,19 @@ def test_models_are_trained_once_and_again_only_where_needed(clone: Clone) -> No
     assert planned(clone, CONFIG) == {"train": 1}
 
 
+def test_figures_and_report_follow_the_training(clone: Clone) -> None:
+    jobs = job_counts(clone.snakemake("--dry-run", "--quiet", "rules", "--configfile", CONFIG))
+    assert jobs["train"] == jobs["figures"] == jobs["report"] == 1
+    clone.snakemake("--cores", "2", "--configfile", CONFIG)
+    results = clone.root / "results/training"
+    for name in ("parity", "training"):
+        assert (results / f"figures/{name}.png").stat().st_size > 0
+    assert "Trained potential" in (results / "report.html").read_text()
+    assert clone.planned(Path(CONFIG)) == {}
+    source = clone.root / CONFIG
+    edited(source, source, training={"epochs": 3})
+    assert clone.planned(Path(CONFIG)) == {"train": 1, "figures": 1, "report": 1, "all": 1}
+
+
 def test_the_rule_is_sound(clone: Clone) -> None:
     assert "good condition" in clone.snakemake("--lint", "--configfile", CONFIG)

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from ..config.figures import OF_TRAINING
 from ..errors import SoftatomsError
 from ..figures.data import CampaignTables, composition_label
 from ..files import write_text
 from .numbers import key_numbers
+from .training import HEAD, error_rows
 
 if TYPE_CHECKING:
     from ..config import CampaignConfig
@@ -71,7 +73,10 @@ def write_report(config: CampaignConfig, tables: Path, figures: Path, out: Path)
         "summary": _summary(config, data),
         "numbers": _numbers(config, data),
         "ranking": _ranking(config, data),
-        "figures": "\n".join(_figure(figures, name) for name in config.figure_names()),
+        "training": _training(config, data, figures),
+        "figures": _figures(
+            figures, [name for name in config.figure_names() if name not in OF_TRAINING]
+        ),
         "provenance": _provenance(data),
         "config": html.escape(_as_yaml(config)),
         "rows": _rows_as_json(data.composition),
@@ -143,6 +148,28 @@ def _ranking(config: CampaignConfig, data: CampaignTables) -> str:
     return f"<h2>Ranking</h2>\n<p>First {len(rows)} {html.escape(rule)}.</p>\n" + _html_table(
         head, rows
     )
+
+
+def _training(config: CampaignConfig, data: CampaignTables, figures: Path) -> str:
+    if config.training is None:
+        return ""
+    name = html.escape(config.training.potential.name)
+    named = [figure for figure in config.figure_names() if figure in OF_TRAINING]
+    return "\n".join(
+        [
+            "<h2>Trained potential</h2>",
+            f"<p>Errors of <code>{name}</code> on labelled frames. The training saw those of the "
+            "part train, chose its epoch by the part validation, and did not look at the part "
+            "test; no group stands in two parts.</p>",
+            f'<div class="wide">{_html_table(HEAD, error_rows(data.evaluation))}</div>',
+            _figures(figures, named),
+        ]
+    )
+
+
+def _figures(folder: Path, names: Sequence[str]) -> str:
+    inside = "\n".join(_figure(folder, name) for name in names)
+    return f'<div class="figures">\n{inside}\n</div>'
 
 
 def _figure(folder: Path, name: str) -> str:
