@@ -183,7 +183,10 @@ def test_options_that_a_potential_refuses_are_refused_at_once(name, options, whe
         registry.load_potential(name, **options)
 
 
-DIGESTS = ("potential", "composition", "screening", "figures", "report")
+DIGESTS = ("potential", "composition", "screening", "dataset", "training", "figures", "report")
+DRAWN = {"figures", "report"}
+TRAINED = {"training", *DRAWN}
+ALL_BUT_POTENTIAL = set(DIGESTS) - {"potential"}
 
 
 def digests(path: Path) -> dict[str, str]:
@@ -199,10 +202,12 @@ def digests(path: Path) -> dict[str, str]:
         ("  threads: 1\n", "  threads: 2\n", set()),
         ("campaign:\n  name: quickstart", "campaign:\n\n  name:   'quickstart'", set()),
         ("title: Cu–Au", "title: Au–Cu", {"report"}),
-        ("[300, 600, 900]", "[300, 600]", {"figures", "report"}),
+        ("[300, 600, 900]", "[300, 600]", DRAWN),
         ("shard_size: 64", "shard_size: 32", {"composition", "screening", "figures", "report"}),
-        ("seed: 0", "seed: 1", {"composition", "screening", "figures", "report"}),
-        ("dtype: float64", "dtype: float32", {"composition", "screening", "figures", "report"}),
+        ("seed: 0", "seed: 1", ALL_BUT_POTENTIAL),
+        ("dtype: float64", "dtype: float32", ALL_BUT_POTENTIAL),
+        ("epochs: 150", "epochs: 20", TRAINED),
+        ("strain: 0.04", "strain: 0.05", {"dataset", *TRAINED}),
         ("elements: [Cu, Au, Ni]", "elements: [Cu, Au, Ni, Ag]", set(DIGESTS)),
     ],
 )

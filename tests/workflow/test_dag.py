@@ -62,6 +62,21 @@ def test_screening_of_ten_thousand_is_planned_quickly(clone: Clone) -> None:
     assert seconds < 20
 
 
+def test_the_quickstart_trains_on_what_it_generates_and_shows_the_errors(clone: Clone) -> None:
+    jobs = clone.planned(Path("config/config.yaml"))
+    assert jobs["dataset_frames"] == jobs["dataset"] == jobs["train"] == 1
+    assert jobs["dataset_labels"] == 2
+    output = clone.snakemake("--dry-run")
+    (figures,) = re.findall(r"^rule figures:\n((?: .*\n)+)", output, re.MULTILINE)
+    (report,) = re.findall(r"^rule report:\n((?: .*\n)+)", output, re.MULTILINE)
+    for table in ("prediction", "force_prediction", "training_history", "evaluation"):
+        assert f"tables/{table}.parquet" in figures
+        assert f"tables/{table}.parquet" in report
+    for name in ("parity", "training"):
+        assert f"figures/{name}.pdf" in figures
+        assert f"figures/{name}.png" in report
+
+
 def test_every_rule_says_what_it_needs() -> None:
     rules = re.split(r"^rule ", _rule_files(), flags=re.MULTILINE)[1:]
     assert len(rules) >= 7
