@@ -72,6 +72,7 @@ def test_errors_of_the_trained_potential_are_listed(page, source, small_campaign
     table = pd.read_parquet(small_campaign.tables / "evaluation.parquet")
     table = table[table.element == "all"].set_index(["split", "group", "quantity"])
     assert "Trained potential" in page.text
+    assert "labels, which come from <code>gupta</code>." in source
     for split, group in (("test", "all"), ("test", "cu-test"), ("train", "all")):
         energy, force, stress = (
             table.loc[(split, group, name)] for name in ("energy", "force", "stress")

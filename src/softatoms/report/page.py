@@ -19,7 +19,7 @@ from ..errors import SoftatomsError
 from ..figures.data import CampaignTables, composition_label
 from ..files import write_text
 from .numbers import key_numbers
-from .training import HEAD, error_rows
+from .training import HEAD, error_rows, labellers
 
 if TYPE_CHECKING:
     from ..config import CampaignConfig
@@ -154,14 +154,16 @@ def _training(config: CampaignConfig, data: CampaignTables, figures: Path) -> st
     if config.training is None:
         return ""
     name = html.escape(config.training.potential.name)
+    labels = labellers(config)
+    source = f", which come from <code>{html.escape(labels)}</code>" if labels else ""
     named = [figure for figure in config.figure_names() if figure in OF_TRAINING]
     return "\n".join(
         [
             "<h2>Trained potential</h2>",
-            f"<p>Errors of <code>{name}</code> on labelled frames. The training saw those of the "
-            "part train, chose its epoch by the part validation, and did not look at the part "
-            "test; no group stands in two parts.</p>",
-            f'<div class="wide">{_html_table(HEAD, error_rows(data.evaluation))}</div>',
+            f"<p>Predictions of <code>{name}</code> minus labels{source}. The training saw frames "
+            "of the part train, chose its epoch by the part validation, and did not look at the "
+            "part test; no group stands in two parts.</p>",
+            f'<div class="wide" id="errors">{_html_table(HEAD, error_rows(data.evaluation))}</div>',
             _figures(figures, named),
         ]
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ..config import CampaignConfig
     from ..tables import Table
 
 HEAD = (
@@ -21,6 +22,16 @@ _QUANTITIES = {"energy": (1e3, 1), "force": (1.0, 3), "stress": (1e3, 2)}
 """Factor to the unit of the column, and digits behind the point."""
 
 _ALL = "all"
+
+
+def labellers(config: CampaignConfig) -> str:
+    """What computed the labels, empty if files came with some of them."""
+    if config.dataset is None or config.dataset.imports:
+        return ""
+    if config.training is None or config.training.frames is not None:
+        return ""
+    labels = config.dataset.labels
+    return labels.potential.name if labels.calculator == "softatoms" else labels.calculator
 
 
 def error_rows(table: Table) -> Iterator[tuple[str, ...]]:
