@@ -163,6 +163,10 @@ def test_stop_leaves_nothing_behind(tmp_path: Path, slurm: SlurmNode) -> None:
 def test_quickstart(tmp_path: Path, slurm: SlurmNode) -> None:
     clone = copy_workflow(tmp_path / "clone")
     clone.environment = slurm.environment
+    # Jobs of the training are jobs like any others: a short one shows as much.
+    config = clone.root / "config/config.yaml"
+    assert "epochs: 150" in config.read_text()
+    config.write_text(config.read_text().replace("epochs: 150", "epochs: 5"))
     clone.snakemake(*PROFILE)
 
     results = clone.root / "results/quickstart"
@@ -177,6 +181,7 @@ def test_quickstart(tmp_path: Path, slurm: SlurmNode) -> None:
     assert {job["MinMemoryNode"] for job in jobs} == {"4000M"}
     assert {job["TimeLimit"] for job in jobs} == {"01:00:00"}
     assert not any("TresPerJob" in job for job in jobs)
-    for rule in ("manifest", "collect_composition", "collect_runs", "figures", "report"):
+    single = ("manifest", "collect_composition", "collect_runs", "train", "figures", "report")
+    for rule in single:
         assert len(jobs_of(slurm, clone, rule)) == 1, rule
     assert "Nothing to be done" in clone.snakemake(*PROFILE)
