@@ -344,7 +344,8 @@ def surroundings() -> Iterator[None]:
             {key: value for key, value in os.environ.items() if key != "PYTEST_CURRENT_TEST"},
             torch.get_default_dtype(),
             torch.random.get_rng_state().tolist(),
-            list(torch.serialization.get_safe_globals()),
+            # torch keeps a set, whose order is no part of the state.
+            set(torch.serialization.get_safe_globals()),
             list(warnings.filters),
             list(root.handlers),
             root.level,
