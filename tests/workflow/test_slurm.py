@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from .conftest import Clone, copy_workflow
 from .slurm_node import SlurmNode
@@ -163,10 +164,13 @@ def test_stop_leaves_nothing_behind(tmp_path: Path, slurm: SlurmNode) -> None:
 def test_quickstart(tmp_path: Path, slurm: SlurmNode) -> None:
     clone = copy_workflow(tmp_path / "clone")
     clone.environment = slurm.environment
-    # Jobs of the training are jobs like any others: a short one shows as much.
-    config = clone.root / "config/config.yaml"
-    assert "epochs: 150" in config.read_text()
-    config.write_text(config.read_text().replace("epochs: 150", "epochs: 5"))
+    # Labels and training take minutes and are jobs like any others.
+    path = clone.root / "config/config.yaml"
+    config = yaml.safe_load(path.read_text())
+    del config["dataset"], config["training"]
+    names = config["figures"]["names"]
+    config["figures"]["names"] = [name for name in names if name not in ("parity", "training")]
+    path.write_text(yaml.safe_dump(config))
     clone.snakemake(*PROFILE)
 
     results = clone.root / "results/quickstart"
@@ -181,7 +185,6 @@ def test_quickstart(tmp_path: Path, slurm: SlurmNode) -> None:
     assert {job["MinMemoryNode"] for job in jobs} == {"4000M"}
     assert {job["TimeLimit"] for job in jobs} == {"01:00:00"}
     assert not any("TresPerJob" in job for job in jobs)
-    single = ("manifest", "collect_composition", "collect_runs", "train", "figures", "report")
-    for rule in single:
+    for rule in ("manifest", "collect_composition", "collect_runs", "figures", "report"):
         assert len(jobs_of(slurm, clone, rule)) == 1, rule
     assert "Nothing to be done" in clone.snakemake(*PROFILE)
