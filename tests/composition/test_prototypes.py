@@ -16,13 +16,16 @@ from ase.build import bulk
 from softatoms.composition.grid import count_simplex, simplex
 from softatoms.composition.prototypes import PROTOTYPES
 from softatoms.composition.structures import (
+    experimental_volume,
     explicit_crystal,
+    guessed_lattice_parameter,
     plain_crystal,
     soft_crystal,
     supercell,
 )
 from softatoms.composition.tasks import Task, assign_shards, formula, list_tasks, manifest_rows
 from softatoms.config import load_config
+from softatoms.config.potential_options import GUPTA_ELEMENTS
 
 SPACE_GROUPS = {"fcc": "Fm-3m", "bcc": "Im-3m", "L1_2": "Pm-3m", "B2": "Pm-3m"}
 
@@ -74,6 +77,56 @@ class TestPrototype:
             f"{s}:{element}" for s in lattice.sublattices for element in ("Cu", "Au")
         )
         np.testing.assert_allclose(soft.existence, 1.0)
+
+
+MEASURED = {
+    "Ar": ("fcc", 5.31),
+    "Ni": ("fcc", 3.524),
+    "Cu": ("fcc", 3.615),
+    "Pd": ("fcc", 3.891),
+    "Ag": ("fcc", 4.086),
+    "Pt": ("fcc", 3.924),
+    "Au": ("fcc", 4.078),
+    "Al": ("fcc", 4.050),
+    "Pb": ("fcc", 4.951),
+    "V": ("bcc", 3.024),
+    "Nb": ("bcc", 3.301),
+    "Mo": ("bcc", 3.147),
+    "Ta": ("bcc", 3.303),
+    "W": ("bcc", 3.165),
+    "Fe": ("bcc", 2.866),
+    "Na": ("bcc", 4.29),
+}
+"""Measured lattice parameters in Å of elements that crystallise so."""
+
+
+@pytest.mark.parametrize("element", MEASURED)
+def test_guessed_lattice_parameters_are_near_measured_ones(element):
+    lattice, a = MEASURED[element]
+    assert guessed_lattice_parameter(PROTOTYPES[lattice], element) == pytest.approx(a, rel=0.05)
+
+
+def test_every_gupta_element_is_among_them():
+    assert set(GUPTA_ELEMENTS) <= set(MEASURED)
+
+
+@pytest.mark.parametrize(
+    ("element", "volume"),
+    # Å³ per atom, from densities.
+    [("Ti", 17.65), ("Zn", 15.2), ("Mg", 23.2), ("Si", 20.02), ("Po", 38.1), ("In", 26.1)],
+)
+def test_volumes_of_other_lattices(element, volume):
+    assert experimental_volume(element) == pytest.approx(volume, rel=0.03)
+    a = guessed_lattice_parameter(PROTOTYPES["bcc"], element)
+    assert a**3 / 2 == pytest.approx(experimental_volume(element), rel=1e-12)
+
+
+def test_without_a_simple_reference_state_covalent_spheres_touch():
+    """Tellurium's lattice is called hexagonal, but it holds chains; oxygen is a gas."""
+    for element, radius in (("O", 0.66), ("Te", 1.38), ("Rn", 1.50)):
+        assert experimental_volume(element) is None
+        a = guessed_lattice_parameter(PROTOTYPES["fcc"], element)
+        assert a / 2**0.5 == pytest.approx(2 * radius, rel=1e-9)
 
 
 @pytest.mark.parametrize(("components", "divisions", "most"), [(1, 3, 1), (2, 5, 2), (4, 6, 3)])

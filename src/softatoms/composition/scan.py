@@ -165,7 +165,7 @@ class Scanner:
         """Volume (Å³) and energy (eV) per atom on the line between the end members.
 
         The volume belongs to the mean lattice parameter (Vegard's law). Where an end member has no
-        volume, that of touching atoms is taken.
+        volume, the guess from which it was relaxed is taken.
         """
         lattice = PROTOTYPES[task.prototype]
         reference = PROTOTYPES[lattice.reference]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from ase import Atoms
 from ase.build import make_supercell
-from ase.data import atomic_numbers, covalent_radii
+from ase.data import atomic_numbers, covalent_radii, reference_states
 
 from ..structure import SoftAtoms
 
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
     from .prototypes import Prototype
     from .tasks import Occupation
+
+
+_ATOMS_PER_CELL = {"sc": 1, "bcc": 2, "bct": 2, "hcp": 2, "fcc": 4, "diamond": 8}
+"""Atoms in the conventional cell of simple lattices, with the names of ASE."""
 
 
 class Supercell(NamedTuple):
@@ -97,9 +101,31 @@ def explicit_crystal(empty: Supercell, a: float, symbols: list[str]) -> SoftAtom
 
 
 def guessed_lattice_parameter(prototype: Prototype, element: str) -> float:
-    """Lattice parameter in Å at which neighbours touch with their covalent radii."""
+    """Lattice parameter in Å from which to relax a pure element on a parent lattice.
+
+    It holds the atomic volume of the element as it is found in nature, which changes little between
+    dense lattices. Where that is not known, neighbours touch with their covalent radii, which for
+    transition metals are up to a fifth too long.
+    """
+    volume = experimental_volume(element)
+    if volume is not None:
+        return lattice_parameter(prototype, volume)
     radius = float(covalent_radii[atomic_numbers[element]])
     return 2.0 * radius / prototype.neighbour_distance
+
+
+def experimental_volume(element: str) -> float | None:
+    """Volume in Å³ per atom of an element's reference state, by the lattice parameters of ASE.
+
+    None where that is no simple lattice, such as a molecule or a crystal with free coordinates.
+    """
+    state = reference_states[atomic_numbers[element]]
+    if state is None or "basis" in state or state["symmetry"] not in _ATOMS_PER_CELL:
+        return None
+    cell = float(state["a"]) ** 3 * float(state.get("c/a", 1.0))
+    if state["symmetry"] == "hcp":
+        cell *= 0.75**0.5
+    return cell / _ATOMS_PER_CELL[state["symmetry"]]
 
 
 def lattice_parameter(prototype: Prototype, volume_per_atom: float) -> float:

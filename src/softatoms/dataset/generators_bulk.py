@@ -86,7 +86,7 @@ def substituted(name: str, parent: Parent, wanted: Substituted, seed: int) -> It
 
 
 def random_alloys(name: str, wanted: RandomAlloys, seed: int) -> Iterator[Frame]:
-    """Supercells with the pair correlations of random alloys, at the volume of touching spheres."""
+    """Supercells with the pair correlations of random alloys, near the volume of their elements."""
     prototype = PROTOTYPES[wanted.prototype]
     empty = supercell(prototype, wanted.supercell)
     counts = shell_counts(empty, wanted.shells)

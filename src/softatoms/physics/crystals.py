@@ -11,10 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from ase import Atoms
 from ase.build import bulk
+from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
 from ..composition.prototypes import PROTOTYPES
-from ..composition.structures import guessed_lattice_parameter, plain_crystal
+from ..composition.structures import (
+    experimental_volume,
+    guessed_lattice_parameter,
+    plain_crystal,
+)
 from ..errors import OptionError, StructureError, suggest
 from ..potentials.options import check_elements, check_positive, check_whole
 from ..relax import Relaxation, relax_batch
@@ -29,6 +34,9 @@ Ints = NDArray[np.int64]
 
 COMPOUNDS = ("rocksalt", "zincblende", "cesiumchloride", "fluorite", "diamond", "wurtzite", "hcp")
 """Crystals that are built by ASE, with names as there."""
+
+PER_CUBE_OF_A = {"diamond": 8.0, "hcp": 2.0**0.5}
+"""Atoms of an element in a volume of a³; hcp with the c of touching spheres."""
 
 SYMMETRY_TOLERANCE = 1e-3
 """Distance in Å up to which sites count as equivalent: far above what a relaxation leaves."""
@@ -103,8 +111,9 @@ def crystal(
             ``zincblende``, ``cesiumchloride``, ``fluorite``, ``diamond``, ``wurtzite``, ``hcp``.
         species: The element, elements in the order of sublattices, or the element of each
             sublattice by name (``{"corner": "Au", "face": "Cu"}``).
-        a: Lattice parameter in Å; None lets the atoms of the first element touch, which is only
-            known for the first four.
+        a: Lattice parameter in Å; None takes the mean volume of the elements as they are found in
+            nature, which only makes sense for the first four and for elements in ``diamond`` and
+            ``hcp``.
 
     Raises:
         OptionError: If a name is unknown or elements do not fit.
@@ -128,11 +137,16 @@ def crystal(
             raise OptionError(f"sublattices of {prototype} are {', '.join(names)}")
         check_elements(sorted(set(species.values())))
         if constant is None:
-            constant = max(guessed_lattice_parameter(parent, e) for e in species.values())
+            # Volumes of dense crystals add up, roughly.
+            cubes = [guessed_lattice_parameter(parent, species[s]) ** 3 for _, s in parent.sites]
+            constant = float(np.mean(cubes)) ** (1.0 / 3.0)
         return plain_crystal(parent, constant, [species[label] for _, label in parent.sites])
     if isinstance(species, Mapping):
         raise OptionError(f"{prototype} takes its elements in the order of a formula")
     formula = species if isinstance(species, str) else "".join(species)
+    volume = experimental_volume(formula) if formula in atomic_numbers else None
+    if constant is None and volume is not None and prototype in PER_CUBE_OF_A:
+        constant = (volume * PER_CUBE_OF_A[prototype]) ** (1.0 / 3.0)
     if constant is None:
         raise OptionError(f"{prototype} needs a lattice parameter a in Å")
     try:
