@@ -69,7 +69,7 @@ def test_any_cell_of_the_crystal():
 
 def test_soft_crystal_has_an_equation_of_state():
     potential = sa.load_potential("gupta", elements=["Cu", "Au"])
-    soft = crystal("fcc", "Cu").with_candidates([0], {"Cu": 0.5, "Au": 0.5})
+    soft = crystal("fcc", "Cu", a=3.8).with_candidates([0], {"Cu": 0.5, "Au": 0.5})
     out = equation_of_state(potential, soft)
     ends = [equation_of_state(potential, crystal("fcc", e)).a for e in ("Cu", "Au")]
     assert min(ends) < out.a < max(ends)

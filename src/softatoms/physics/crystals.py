@@ -41,6 +41,18 @@ PER_CUBE_OF_A = {"diamond": 8.0, "hcp": 2.0**0.5}
 SYMMETRY_TOLERANCE = 1e-3
 """Distance in Å up to which sites count as equivalent: far above what a relaxation leaves."""
 
+LOST_SYMMETRY = 0.02
+"""Distance in Å from which on a symmetry that a crystal had counts as lost."""
+
+LARGEST_VOLUME_CHANGE = 0.25
+"""Relative change of the volume from which on a crystal at rest is another one, ..."""
+
+LARGEST_SHAPE_CHANGE = 0.15
+"""... largest change of a length by more than the volume explains (0.26 from fcc to bcc), ..."""
+
+LARGEST_MOVE = 0.6
+"""... and largest displacement of a site in Å besides the strain."""
+
 CUBIC_POINT_GROUPS = frozenset({"23", "m-3", "432", "-43m", "m-3m"})
 
 
@@ -232,9 +244,56 @@ def rest(potential: Potential, given: SoftAtoms | Atoms, settings: Settings) -> 
     """A crystal without forces and stresses.
 
     Raises:
-        PhysicsError: If the potential has no such state near the crystal.
+        PhysicsError: If the potential has no such state, or none near the crystal.
     """
-    return relax_all(potential, [as_crystal(given)], settings, what="the crystal", cell="full")[0]
+    start = as_crystal(given)
+    done = relax_all(potential, [start], settings, what="the crystal", cell="full")[0]
+    check_same_crystal(start, done.soft)
+    return done
+
+
+def check_same_crystal(start: SoftAtoms, end: SoftAtoms) -> None:
+    """See that a relaxation ended in the crystal in which it started.
+
+    Args:
+        start: The crystal before.
+        end: The same sites after.
+
+    Raises:
+        PhysicsError: If volume, shape, sites or symmetry say that it became another crystal.
+    """
+    deformation = np.linalg.solve(start.cell, end.cell)
+    volume = float(abs(np.linalg.det(deformation)))
+    stretches = np.linalg.svd(deformation, compute_uv=False) / volume ** (1.0 / 3.0)
+    shape = float(np.exp(np.abs(np.log(stretches)).max())) - 1.0
+    shifts = end.positions @ np.linalg.inv(end.cell) - start.positions @ np.linalg.inv(start.cell)
+    shifts = (shifts - np.rint(shifts)) @ end.cell
+    moved = float(np.linalg.norm(shifts - shifts.mean(axis=0), axis=1).max())
+    found = []
+    if abs(volume - 1.0) > LARGEST_VOLUME_CHANGE:
+        found.append(f"its volume changed by {100.0 * (volume - 1.0):+.0f} %")
+    if shape > LARGEST_SHAPE_CHANGE:
+        found.append(f"its shape changed by {100.0 * shape:.0f} %")
+    if moved > LARGEST_MOVE:
+        found.append(f"a site moved by {moved:.2g} Å")
+    if not found:
+        before, after = _group(start, SYMMETRY_TOLERANCE), _group(end, LOST_SYMMETRY)
+        if before is not None and after is not None and after[1] < before[1]:
+            found.append(f"its symmetry fell from {before[0]} to {after[0]}")
+    if found:
+        raise PhysicsError(
+            f"the crystal became another one when it was brought to rest: {', '.join(found)}"
+        )
+
+
+def _group(soft: SoftAtoms, tolerance: float) -> tuple[str, int] | None:
+    """Space group and number of its operations in this cell; None if it cannot be told."""
+    try:
+        with _quiet():
+            dataset = _analyzer(soft, tolerance).get_symmetry_dataset()
+    except PhysicsError:
+        return None
+    return (str(dataset.international), len(dataset.rotations))
 
 
 def repeats(soft: SoftAtoms, length: float) -> tuple[int, int, int]:
@@ -276,12 +335,12 @@ def conventional(soft: SoftAtoms) -> Atoms:
     return SoftAtoms.from_pymatgen(structure).to_ase()
 
 
-def _analyzer(soft: SoftAtoms) -> Any:
+def _analyzer(soft: SoftAtoms, tolerance: float = SYMMETRY_TOLERANCE) -> Any:
     # Heavy, and of no use to whoever only imports the package.
     from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
     try:
-        return SpacegroupAnalyzer(soft.to_pymatgen(), symprec=SYMMETRY_TOLERANCE)
+        return SpacegroupAnalyzer(soft.to_pymatgen(), symprec=tolerance)
     except ValueError as error:
         raise PhysicsError(f"the symmetry of the crystal cannot be told: {error}") from None
 
