@@ -12,7 +12,7 @@ from ase.build import bulk
 from dataset_samples import DFT, needs_dft, write_json
 
 from softatoms import SoftAtoms, evaluate, load_potential
-from softatoms.dataset.imported import ImportFailedError
+from softatoms.dataset.imported import ImportFailedError, in_blocks
 from softatoms.dataset.maml import maml_stress_convention, read_maml, read_records
 from softatoms.dataset.stress_convention import (
     EV_ANG3_PER_KBAR,
@@ -161,9 +161,22 @@ def test_notes_tell_trajectories_and_pairs(tmp_path):
     path = write_json(tmp_path / "W.json", records)
     frames = read_maml([path], stress=VASP).frames
     assert [frame.group for frame in frames] == [
-        *("W/Md-300", "W/Md-300", "W/Md_90-300", "W/7", "W/7", "W", "W", "W")
+        *("W/Md-300", "W/Md-300", "W/Md_90-300", "W/7", "W/7", "W/strain-1", "W", "W")
     ]
     assert [frame.frame_id for frame in frames] == [f"W-x{i}" for i in range(8)]
+
+
+def test_groups_are_cut_into_runs(tmp_path):
+    record_ = strained_records()[0]
+    notes = [{"Md": f"{300 if i % 3 else 900}-{i}"} for i in range(12)]
+    records = [{**record_, "notes": note, "_id": f"x{i}"} for i, note in enumerate(notes)]
+    imported = read_maml([write_json(tmp_path / "W.json", records)], stress=VASP)
+    cut = in_blocks(imported, 3)
+    assert [frame.frame_id for frame in cut.frames] == [f.frame_id for f in imported.frames]
+    warm = [frame.group for frame in cut.frames if "300" in frame.group]
+    assert warm == [f"W/Md-300/block-{i}" for i in (0, 0, 0, 1, 1, 1, 2, 2)]
+    hot = [frame.group for frame in in_blocks(imported, 9).frames if "900" in frame.group]
+    assert hot == [f"W/Md-900/block-{i}" for i in range(4)]
 
 
 @needs_dft

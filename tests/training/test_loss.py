@@ -11,11 +11,12 @@ from training_frames import dataset, fresh, label, structure
 
 import softatoms as sa
 from softatoms.dataset.frames import Frame
-from softatoms.training import LossSettings
+from softatoms.errors import OptionError
+from softatoms.training import LossSettings, TrainingSettings
 from softatoms.training.augmentation import replica, with_ghosts
 from softatoms.training.batches import Labelled, collate
 from softatoms.training.differentiable import predict
-from softatoms.training.examples import make_examples
+from softatoms.training.examples import FrameError, group_importance, make_examples
 from softatoms.training.loss import Penalties, errors, penalties, weighted
 from tolerances import assert_close
 
@@ -170,6 +171,31 @@ def test_losses_of_batches_add_up_to_that_of_all() -> None:
     assert_close(apart, together, "same")
     counts = together[2].tolist()
     assert counts == [3.0, 3.0 * (frames[0].n_sites + frames[2].n_sites), 12.0]
+
+
+def test_frames_count_as_their_groups_weigh() -> None:
+    potential = fresh().to(torch.float64)
+    frames = list(dataset()[:4])
+    weights = group_importance(frames, {"group-1": 5.0, "group-[12]": 0.5})
+    assert weights == {"group-0": 1.0, "group-1": 5.0, "group-2": 0.5, "group-3": 1.0}
+    examples = make_examples(frames, potential)
+    part = collate(examples, potential.cutoff, torch.float64, CPU, weights)
+    together = found_penalties(potential, part, MSE)
+    apart = [found_penalties(potential, laid_out([frame], potential), MSE) for frame in frames]
+    factors = [weights[frame.group] for frame in frames]
+    expected = sum(f * one.sums for f, one in zip(factors, apart, strict=True))
+    assert isinstance(expected, torch.Tensor)
+    assert_close(together.sums, expected, "same")
+    plain = found_penalties(potential, laid_out(frames, potential), MSE)
+    assert_close(together.squares, plain.squares, "same")
+    assert_close(together.counts, plain.counts, "same")
+
+
+def test_weights_of_unknown_groups_are_refused() -> None:
+    with pytest.raises(FrameError, match=r"no group is called 'grope-1'; of 4 groups.* group-1"):
+        group_importance(dataset()[:4], {"grope-1": 2.0})
+    with pytest.raises(OptionError, match="group_weights of 'a' must be"):
+        TrainingSettings(group_weights={"a": 0.0})
 
 
 def test_energy_counts_per_atom_that_exists() -> None:

@@ -45,6 +45,11 @@ class Import(Section):
         "vasp: as VASP prints them; drop: no stresses.",
     )
     labeller: str = Field("", description="What the labels come from; dft or what the file says.")
+    blocks: PositiveInt = Field(
+        1,
+        description="Runs of consecutive frames that each group is cut into, for trajectories that "
+        "a file does not tell apart; each run is a group of its own.",
+    )
     keys: dict[str, str] = Field(
         default_factory=dict,
         description="extxyz only: other names of energy, forces and stress in the file.",

@@ -79,6 +79,11 @@ class Training(Section):
     )
     forces_limit: PositiveFloat = Field(1000.0, description="Largest force of a label in eV/Å.")
     stress_limit: PositiveFloat = Field(100.0, description="Largest stress of a label in eV/Å³.")
+    group_weights: dict[str, PositiveFloat] = Field(
+        default_factory=dict,
+        description="Factor of the penalties of all frames of some groups, by name or pattern such "
+        "as 'W_Elastic*'; the first that fits counts, 1 if none does.",
+    )
     ghosts: Annotated[int, Field(ge=0)] = Field(
         0, description="Sites of weight 0 put into each frame; they carry no information."
     )

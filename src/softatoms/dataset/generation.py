@@ -19,7 +19,7 @@ from .descriptor import describe
 from .duplicates import representatives
 from .extxyz_frames import read_extxyz
 from .frames import Frame
-from .imported import Imported, ImportFailedError, Rejected, joined
+from .imported import Imported, ImportFailedError, Rejected, in_blocks, joined
 from .maml import read_maml
 from .parquet_frames import read_frames
 from .selection import farthest_points
@@ -137,6 +137,11 @@ def _generated(config: CampaignConfig, wanted: Dataset) -> Imported:
 
 
 def _read(entry: Import) -> Imported:
+    imported = _read_files(entry)
+    return imported if entry.blocks == 1 else in_blocks(imported, entry.blocks)
+
+
+def _read_files(entry: Import) -> Imported:
     paths = [path for pattern in entry.paths for path in _matching(pattern)]
     if entry.format == "maml":
         return read_maml(paths, stress=entry.stress, labeller=entry.labeller or "dft")

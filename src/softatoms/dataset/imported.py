@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -66,6 +67,23 @@ def joined(parts: Sequence[Imported]) -> Imported:
             raise ImportFailedError(f"frame {name} comes twice; rename it, or one of the files")
         seen.add(name)
     return whole
+
+
+def in_blocks(imported: Imported, count: int) -> Imported:
+    """Each group cut into runs of consecutive frames, which become groups of their own.
+
+    Args:
+        imported: Frames in the order of their files.
+        count: Number of runs per group; a group of fewer frames has one run per frame.
+    """
+    sizes = Counter(frame.group for frame in imported.frames)
+    seen: Counter[str] = Counter()
+    frames = []
+    for frame in imported.frames:
+        block = seen[frame.group] * count // max(sizes[frame.group], count)
+        seen[frame.group] += 1
+        frames.append(replace(frame, group=f"{frame.group}/block-{block}"))
+    return replace(imported, frames=tuple(frames))
 
 
 def labelled_frame(

@@ -35,6 +35,9 @@ from .stress_convention import (
 _TRAJECTORY = re.compile(r"^-?(\d+)-\d+$")
 """Notes such as ``300-37``: temperature and number of the snapshot."""
 
+_STRAIN = re.compile(r"^(\d+)-{1,2}-?\d*\.\d+$")
+"""Notes such as ``4--0.0900``: mode and size of a strain."""
+
 Stress = Literal["detect", "vasp", "drop"]
 """Where the convention comes from: strained cells of the data, VASP's, or no stress is wanted."""
 
@@ -154,6 +157,9 @@ def _group(stem: str, record: Any) -> str:
         found = _TRAJECTORY.match(str(value))
         if found:
             return f"{stem}/{tag}-{found[1]}"
+        found = _STRAIN.match(str(value))
+        if found:
+            return f"{stem}/strain-{found[1]}"
         if str(value).isdecimal():
             # The tag says relaxed or not; both start from one structure and stay together.
             return f"{stem}/{value}"

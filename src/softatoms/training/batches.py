@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +27,7 @@ class Labelled:
         weights: Weight of every node, shape (n_nodes,), float64.
         cells: Cells in Å, shape (n_systems, 3, 3), float64.
         atoms: Number of atoms of each system, shape (n_systems,), float64.
+        importance: Factor of the penalties of each system, shape (n_systems,), float64.
         energies: In eV, shape (n_systems,), float64; nan where missing.
         forces: In eV/Å, shape (n_sites, 3), float64; nan where missing, and at sites that do not
             exist, whose force is 0 whatever the potential says.
@@ -38,6 +39,7 @@ class Labelled:
     weights: Tensor
     cells: Tensor
     atoms: Tensor
+    importance: Tensor
     energies: Tensor
     forces: Tensor
     stresses: Tensor
@@ -77,7 +79,11 @@ def shuffled_batches(
 
 
 def collate(
-    examples: Sequence[Example], cutoff: float, dtype: torch.dtype, device: torch.device
+    examples: Sequence[Example],
+    cutoff: float,
+    dtype: torch.dtype,
+    device: torch.device,
+    importance: Mapping[str, float] | None = None,
 ) -> Labelled:
     """Lay examples end to end.
 
@@ -86,6 +92,7 @@ def collate(
         cutoff: Radius of the potential in Å.
         dtype: Precision of the pair vectors.
         device: Where to compute.
+        importance: Factor of the penalties of the frames of each group; 1 of all if None.
     """
     frames = [example.frame for example in examples]
     systems = [frame.soft for frame in frames]
@@ -109,12 +116,14 @@ def collate(
         for frame in frames
     ]
     missing = np.full((3, 3), np.nan)
+    factors = [1.0 if importance is None else importance[frame.group] for frame in frames]
     return Labelled(
         batch=batch,
         geometry=geometry,
         weights=joined([soft.node_weight for soft in systems]),
         cells=cells,
         atoms=joined([np.array([example.atoms for example in examples])]),
+        importance=joined([np.array(factors, dtype=np.float64)]),
         energies=joined([np.array([np.nan if f.energy is None else f.energy for f in frames])]),
         forces=joined(forces),
         stresses=joined([(missing if f.stress is None else f.stress)[None] for f in frames]),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
 
 import numpy as np
 from ase.data import chemical_symbols
@@ -99,6 +101,30 @@ def split_frames(frames: Sequence[Frame]) -> tuple[list[Frame], list[Frame]]:
     if not training:
         raise FrameError(f"there is no frame to train on among {len(frames)}")
     return training, validation
+
+
+def group_importance(frames: Sequence[Frame], weights: Mapping[str, float]) -> dict[str, float]:
+    """Factor of the penalties of each group of frames.
+
+    Args:
+        frames: The frames.
+        weights: Factors by name of a group or pattern; the first that fits counts.
+
+    Raises:
+        FrameError: If a pattern fits no group.
+    """
+    groups = sorted({frame.group for frame in frames})
+    for pattern in weights:
+        if not any(fnmatchcase(group, pattern) for group in groups):
+            close = get_close_matches(pattern, groups, n=3, cutoff=0.0)
+            raise FrameError(
+                f"group_weights: no group is called '{pattern}'; of {len(groups)} groups the "
+                f"closest are {', '.join(close)}"
+            )
+    return {
+        group: next((w for pattern, w in weights.items() if fnmatchcase(group, pattern)), 1.0)
+        for group in groups
+    }
 
 
 def make_examples(frames: Sequence[Frame], potential: Potential) -> list[Example]:

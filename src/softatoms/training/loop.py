@@ -26,7 +26,7 @@ from .augmentation import with_ghosts
 from .batches import Labelled, collate, fixed_batches, shuffled_batches
 from .checkpoints import Checkpoint
 from .differentiable import predict
-from .examples import Example, make_examples, split_frames
+from .examples import Example, group_importance, make_examples, split_frames
 from .loss import Penalties, errors, penalties, weighted
 from .optimisation import (
     LearningRate,
@@ -141,6 +141,7 @@ class _Trainer:
         self.parameters: list[nn.Parameter] = [parameter for _, parameter in named]
         for parameter in self.parameters:
             parameter.requires_grad_(True)
+        self.importance = group_importance([*training, *validation], settings.group_weights)
         self.examples = make_examples(training, self.model)
         held_out = make_examples(validation, self.model)
         set_isolated_energies(
@@ -211,7 +212,7 @@ class _Trainer:
         return [[self.examples[index] for index in batch] for batch in order]
 
     def _collate(self, examples: Sequence[Example]) -> Labelled:
-        return collate(examples, self.model.cutoff, self.dtype, self.device)
+        return collate(examples, self.model.cutoff, self.dtype, self.device, self.importance)
 
     def _step(self, examples: list[Example], n_batches: int) -> int:
         """One step of the optimiser; returns the number of nodes that were evaluated."""

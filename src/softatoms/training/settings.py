@@ -88,6 +88,8 @@ class TrainingSettings:
             label is refused as absurd.
         forces_limit: The same for a force component in eV/Å.
         stress_limit: The same for a stress component in eV/Å³.
+        group_weights: Factor of the penalties of all frames of some groups, by name or pattern such
+            as ``W_Elastic*``; the first pattern that fits counts, and 1 if none does.
         ghosts: Sites of weight 0 to put into each training frame at random places, anew in every
             epoch; see ``augmentation.py``.
         checkpoint_minutes: Longest time between checkpoints; one is written after every epoch too.
@@ -115,10 +117,13 @@ class TrainingSettings:
     energy_limit: float = 100.0
     forces_limit: float = 1000.0
     stress_limit: float = 100.0
+    group_weights: Mapping[str, float] = field(default_factory=dict)
     ghosts: int = 0
     checkpoint_minutes: float = 5.0
 
     def __post_init__(self) -> None:
+        for pattern, factor in check_mapping(self.group_weights, "group_weights").items():
+            check_positive(factor, f"group_weights of '{pattern}'")
         for name in ("epochs", "plateau_epochs", "atoms_per_batch"):
             check_whole(getattr(self, name), name, least=1)
         for name in ("seed", "ghosts"):
