@@ -42,7 +42,7 @@ def test_another_shape_is_told():
     ratio = 2.0 ** (-1.0 / 6.0)
     bain = np.diag([1.0 / ratio, 1.0 / ratio, ratio**2])
     assert np.linalg.det(bain) == pytest.approx(1.0)
-    with pytest.raises(PhysicsError, match="another one .*: its shape changed by 26 %"):
+    with pytest.raises(PhysicsError, match=r"another one .*: its shape changed by 26 %"):
         check_same_crystal(start, strained(start, bain))
     turn = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
     check_same_crystal(start, strained(start, turn @ np.eye(3) * 1.05))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from ase import Atoms
@@ -122,7 +122,8 @@ def experimental_volume(element: str) -> float | None:
     state = reference_states[atomic_numbers[element]]
     if state is None or "basis" in state or state["symmetry"] not in _ATOMS_PER_CELL:
         return None
-    cell = float(state["a"]) ** 3 * float(state.get("c/a", 1.0))
+    lengths: dict[str, Any] = state
+    cell = float(lengths["a"]) ** 3 * float(lengths.get("c/a", 1.0))
     if state["symmetry"] == "hcp":
         cell *= 0.75**0.5
     return cell / _ATOMS_PER_CELL[state["symmetry"]]

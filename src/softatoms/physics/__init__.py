@@ -5,11 +5,13 @@ See ``docs/physics-checks.md``.
 
 from __future__ import annotations
 
-from .compare import CHECKS, Options, compare
+from ..config.physics_quantities import CHECKS
+from .compare import compare
 from .crystals import Settings, crystal
 from .elastic import CubicConstants, ElasticConstants, elastic_constants
 from .eos import BirchMurnaghan, EquationOfState, equation_of_state, fit_birch_murnaghan
 from .errors import PhysicsError
+from .measure import Options
 from .phonons import Phonons, phonons
 from .surfaces import SurfaceEnergy, surface_energy
 from .vacancy import Vacancy, vacancies

@@ -1,79 +1,21 @@
-"""Two potentials side by side: rows of the table ``physics_checks``."""
+"""Two potentials, or one and published numbers, side by side: rows of ``physics_checks``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
 from ase import Atoms
 
-from ..errors import OptionError, SoftatomsError, suggest
+from ..config.physics_quantities import CHECKS, quantity
+from ..errors import OptionError, suggest
 from ..potentials.base import Potential
-from ..units import GPA_PER_EV_ANG3
-from .crystals import DEFAULT, Settings, as_crystal, checked_repeat
-from .elastic import elastic_constants
-from .eos import equation_of_state
-from .errors import PhysicsError
-from .phonons import phonons
-from .surfaces import checked_facet, surface_energy
-from .vacancy import vacancies
+from .crystals import as_crystal, checked_repeat
+from .measure import DEFAULT_OPTIONS, Item, Items, Options, measure
+from .surfaces import checked_facet
 
 if TYPE_CHECKING:
     from ..structure import SoftAtoms
-
-CHECKS = ("equation_of_state", "elastic", "vacancy", "surface", "phonons")
-"""What can be compared."""
-
-FACETS = ((1, 0, 0), (1, 1, 0), (1, 1, 1))
-
-
-@dataclass(frozen=True)
-class Options:
-    """What to compare, and how.
-
-    Attributes:
-        checks: Any of ``CHECKS``.
-        facets: Miller indices of the surfaces.
-        vacancy_repeat: Supercell of the vacancies; chosen by length if None.
-        phonon_repeat: Supercell of the phonons.
-        references: Elemental structures for the chemical potentials of vacancies in compounds.
-        settings: Tolerances and precision.
-    """
-
-    checks: Sequence[str] = CHECKS
-    facets: Sequence[Sequence[int]] = FACETS
-    vacancy_repeat: Sequence[int] | None = None
-    phonon_repeat: Sequence[int] = (2, 2, 2)
-    references: Mapping[str, SoftAtoms | Atoms] = field(default_factory=dict)
-    settings: Settings = DEFAULT
-
-
-DEFAULT_OPTIONS = Options()
-
-
-@dataclass(frozen=True)
-class Item:
-    """One number of one potential.
-
-    Attributes:
-        value: The number; None if there is none.
-        unit: Its unit.
-        status: ``ok``, ``unstable`` (it is no property of a stable crystal), ``unconverged`` or
-            ``failed``.
-        error: What is wrong, empty if nothing is.
-    """
-
-    value: float | None
-    unit: str = ""
-    status: str = "ok"
-    error: str = ""
-
-
-Items = dict[str, Item]
 
 
 def compare(
@@ -119,133 +61,57 @@ def compare(
             checked_repeat(repeat)
     started = {name: as_crystal(given) for name, given in crystals.items()}
     return [
-        _row(name, model, reference, quantity, pair)
+        row
         for name, soft in started.items()
-        for quantity, pair in _joined(
-            measure(potential, soft, options), measure(labeller, soft, options)
-        ).items()
+        for row in rows_of_potentials(
+            name,
+            (model, measure(potential, soft, options)),
+            (reference, measure(labeller, soft, options)),
+        )
     ]
 
 
-def measure(potential: Potential, crystal: SoftAtoms | Atoms, options: Options) -> Items:
-    """All numbers of one crystal by quantity; a check that fails is an item without a value.
+def rows_of_potentials(
+    crystal: str, model: tuple[str, Items], reference: tuple[str, Items]
+) -> list[dict[str, Any]]:
+    """Rows of one crystal by two potentials.
 
     Args:
-        potential: The energy function.
-        crystal: Where to start.
-        options: What to compute, and how.
+        crystal: Name of the crystal.
+        model: Name of the potential that is checked, and its numbers.
+        reference: Name of the other one, and its numbers.
     """
-    soft = as_crystal(crystal)
-    runs: dict[str, Callable[[], Items]] = {}
-    for check in options.checks:
-        if check == "surface":
-            for facet in options.facets:
-                runs[_surface_name(facet)] = partial(_surface, potential, soft, facet, options)
-        else:
-            runs[check] = partial(_CHECKS[check], potential, soft, options)
-    found: Items = {}
-    for name, run in runs.items():
-        try:
-            found.update(run())
-        except torch.OutOfMemoryError:
-            raise
-        except PhysicsError as error:
-            found[name] = Item(None, status=error.status, error=str(error))
-        except (SoftatomsError, RuntimeError) as error:
-            message = f"{type(error).__name__}: {error}"
-            found[name] = Item(None, status="failed", error=message)
-    return found
+    (ours, mine), (theirs, other) = model, reference
+    return [
+        _row(crystal, ours, theirs, name, (mine.get(name), other.get(name)))
+        for name in {**mine, **other}
+    ]
 
 
-def _equation_of_state(potential: Potential, soft: SoftAtoms, options: Options) -> Items:
-    out = equation_of_state(potential, soft, settings=options.settings)
-    items = {"volume": Item(out.volume / out.n_sites, "Å³/atom")}
-    if not np.isnan(out.a):
-        items["a"] = Item(out.a, "Å")
-    items["energy"] = Item(out.energy / out.n_sites, "eV/atom")
-    items["bulk_modulus"] = Item(out.bulk_modulus_gpa, "GPa")
-    items["bulk_modulus_derivative"] = Item(out.derivative, "1")
-    items["eos_residual"] = Item(out.residual / out.n_sites, "eV/atom")
-    return items
+def rows_of_values(
+    crystal: str, model: tuple[str, Items], source: str, values: Mapping[str, float]
+) -> list[dict[str, Any]]:
+    """Rows of one crystal by a potential and published numbers, one per number.
 
+    Args:
+        crystal: Name of the crystal.
+        model: Name of the potential that is checked, and its numbers.
+        source: Where the numbers come from.
+        values: Numbers by quantity, in the units of the table.
 
-def _elastic(potential: Potential, soft: SoftAtoms, options: Options) -> Items:
-    out = elastic_constants(potential, soft, settings=options.settings)
-    state = ("ok", "")
-    if not out.is_stable:
-        worst = out.eigenvalues[0] * GPA_PER_EV_ANG3
-        state = ("unstable", f"a strain gains energy: smallest eigenvalue {worst:.3g} GPa")
-    values = {"elastic_smallest_eigenvalue": float(out.eigenvalues[0])}
-    if out.cubic is not None:
-        values |= {"C11": out.cubic.c11, "C12": out.cubic.c12, "C44": out.cubic.c44}
-    else:
-        values |= {
-            f"C{i + 1}{j + 1}": float(out.tensor[i, j]) for i in range(6) for j in range(i, 6)
-        }
-    for kind, averages in (("voigt", out.voigt), ("reuss", out.reuss), ("hill", out.hill)):
-        values |= {f"bulk_modulus_{kind}": averages[0], f"shear_modulus_{kind}": averages[1]}
-    values["elastic_extrapolation"] = out.extrapolation
-    # Reuss's average of an unstable crystal does not exist.
-    return {
-        name: Item(None if np.isnan(value) else value * GPA_PER_EV_ANG3, "GPa", *state)
-        for name, value in values.items()
-    }
-
-
-def _vacancy(potential: Potential, soft: SoftAtoms, options: Options) -> Items:
-    found = vacancies(
-        potential,
-        soft,
-        repeat=options.vacancy_repeat,
-        references=options.references,
-        settings=options.settings,
-    )
-    items: Items = {}
-    for one in found:
-        name = f"vacancy_{one.element}_site{one.site}"
-        items[f"{name}_unrelaxed"] = Item(one.unrelaxed, "eV")
-        items[f"{name}_fixed_cell"] = Item(one.fixed_cell, "eV")
-        items[f"{name}_zero_stress"] = Item(one.zero_stress, "eV")
-    return items
-
-
-def _surface(
-    potential: Potential, soft: SoftAtoms, facet: Sequence[int], options: Options
-) -> Items:
-    out = surface_energy(potential, soft, facet, settings=options.settings)
-    return {_surface_name(facet): Item(out.relaxed_j_per_m2, "J/m²")}
-
-
-def _surface_name(facet: Sequence[int]) -> str:
-    return "surface_(" + " ".join(str(index) for index in facet) + ")"
-
-
-def _phonons(potential: Potential, soft: SoftAtoms, options: Options) -> Items:
-    out = phonons(potential, soft, repeat=options.phonon_repeat, settings=options.settings)
-    state = ("ok", "")
-    if not out.is_stable:
-        where = ", ".join(f"{entry:.3g}" for entry in out.lowest_at)
-        state = ("unstable", f"imaginary frequency {-out.lowest:.3g} THz at ({where})")
-    items = {
-        "phonon_lowest": Item(out.lowest, "THz", *state),
-        "phonon_sum_rule": Item(out.sum_rule, "eV/Å²", *state),
-    }
-    for point in out.points:
-        for mode, value in enumerate(out.vibrations(point).tolist(), start=1):
-            items[f"phonon_{point}_{mode}"] = Item(value, "THz", *state)
-    return items
-
-
-_CHECKS = {
-    "equation_of_state": _equation_of_state,
-    "elastic": _elastic,
-    "vacancy": _vacancy,
-    "phonons": _phonons,
-}
-
-
-def _joined(ours: Items, theirs: Items) -> dict[str, tuple[Item | None, Item | None]]:
-    return {name: (ours.get(name), theirs.get(name)) for name in (*ours, *theirs)}
+    Raises:
+        OptionError: If a quantity is none that can be compared.
+    """
+    name, mine = model
+    rows = []
+    for key, value in values.items():
+        what = quantity(key)
+        if what is None or not what.is_property:
+            raise OptionError(f"{source}: '{key}' is no quantity to compare with")
+        # If its check failed as a whole, that says why there is no such number.
+        ours = mine.get(key, mine.get(what.check))
+        rows.append(_row(crystal, name, source, key, (ours, Item(value, what.unit))))
+    return rows
 
 
 def _row(

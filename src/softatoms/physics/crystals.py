@@ -156,6 +156,8 @@ def crystal(
     if isinstance(species, Mapping):
         raise OptionError(f"{prototype} takes its elements in the order of a formula")
     formula = species if isinstance(species, str) else "".join(species)
+    if prototype == "fluorite" and not isinstance(species, str) and len(species) == 2:
+        formula += "2"
     volume = experimental_volume(formula) if formula in atomic_numbers else None
     if constant is None and volume is not None and prototype in PER_CUBE_OF_A:
         constant = (volume * PER_CUBE_OF_A[prototype]) ** (1.0 / 3.0)

@@ -103,7 +103,7 @@ def phonons(
     start = as_crystal(crystal)
     if len(start) * counts.prod() == 1:
         raise OptionError("a supercell of one site has no vibrations: raise repeat")
-    named = _special_points(start, counts) if points is None else _checked(points, counts)
+    named = special_points(start, counts) if points is None else _checked(points, counts)
     soft = rest(potential, start, settings).soft
     constants, cells = _force_constants(potential, soft, counts, step, settings)
     constants, drift = _without_translations(_exchanged(constants, cells, counts))
@@ -204,9 +204,15 @@ def _vibrations(frequencies: Floats, wave: ArrayLike) -> Floats:
     return np.sort(frequencies[np.argsort(np.abs(frequencies))[TRANSLATIONS:]])
 
 
-def _special_points(
+def special_points(
     soft: SoftAtoms, counts: NDArray[np.int64]
 ) -> dict[str, tuple[float, float, float]]:
+    """Γ and those special points of the Bravais lattice that fit into a supercell.
+
+    Args:
+        soft: A primitive cell.
+        counts: Repetitions of the cell in the supercell, shape (3,).
+    """
     special = soft.to_ase().cell.bandpath(npoints=0).special_points
     found = {"Γ": (0.0, 0.0, 0.0)}
     for name, wave in sorted(special.items()):
