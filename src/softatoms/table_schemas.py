@@ -2,66 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
-
-Kind = Literal["text", "whole", "real"]
-Missing = Literal["never", "unless_ok", "always"]
+from .table_columns import Column, TableSchema
+from .table_schemas_training import (
+    CALIBRATION,
+    EVALUATION,
+    FORCE_PREDICTION,
+    LEARNING_CURVE,
+    PREDICTION,
+    TRAINING_HISTORY,
+)
 
 METHODS = ("mean_field", "replica", "vegard", "sqs")
 STATUSES = ("ok", "unconverged", "failed")
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column, or one per element if its name contains ``{El}``.
-
-    Attributes:
-        name: Name, with the unit at its end where there is one.
-        kind: Type: text is UTF-8, whole is int64, real is float64.
-        unit: Unit; ``1`` for pure numbers, empty for texts.
-        description: What it is.
-        missing: Whether a value may be missing: never, only in rows whose status is not ``ok``,
-            or always.
-        choices: Values a text may have; any if empty.
-        volatile: Whether it differs between two runs of the same campaign.
-    """
-
-    name: str
-    kind: Kind
-    unit: str
-    description: str
-    missing: Missing = "never"
-    choices: tuple[str, ...] = ()
-    volatile: bool = False
-
-
-@dataclass(frozen=True)
-class TableSchema:
-    """One kind of table.
-
-    Attributes:
-        name: Name of the table.
-        version: Raised whenever the meaning of a column changes.
-        key: Column that identifies a row.
-        columns: The columns in order.
-    """
-
-    name: str
-    version: int
-    key: str
-    columns: tuple[Column, ...]
-
-    def expanded(self, elements: Sequence[str]) -> list[Column]:
-        """The columns with one copy per element of those that are per element."""
-        return [
-            dataclasses.replace(column, name=column.name.replace("{El}", element))
-            for column in self.columns
-            for element in (elements if "{El}" in column.name else ("",))
-        ]
-
 
 _ID = Column("composition_id", "text", "", "identifier, derived from what is computed")
 _SCAN = Column("scan", "text", "", "name of the scan in the configuration")
@@ -218,111 +170,6 @@ RANKING = TableSchema(
     ),
 )
 
-EVALUATION = TableSchema(
-    "evaluation",
-    1,
-    "metric_id",
-    (
-        Column("metric_id", "text", "", "model, split, group, element and quantity"),
-        Column("model", "text", "", "name of the model"),
-        Column("split", "text", "", "part of the dataset, empty if it is not split"),
-        Column("group", "text", "", "group of frames, or all"),
-        Column("element", "text", "", "element of the sites of forces, or all"),
-        Column("quantity", "text", "", "what is compared", choices=("energy", "force", "stress")),
-        Column("mae", "real", "of the row", "mean absolute error"),
-        Column("rmse", "real", "of the row", "root mean square error"),
-        Column("largest", "real", "of the row", "largest absolute error"),
-        Column("unit", "text", "", "eV/atom, eV/Å for components, eV/Å³ for components"),
-        Column("n", "whole", "1", "numbers compared"),
-    ),
-)
-
-TRAINING_HISTORY = TableSchema(
-    "training_history",
-    1,
-    "epoch",
-    (
-        Column("epoch", "whole", "1", "counted from 1"),
-        Column("steps", "whole", "1", "steps of the optimiser until its end"),
-        Column("learning_rate", "real", "1", "learning rate at its end"),
-        *(
-            Column(f"{part}_{name}", "real", unit, f"{text}; {of}", "always")
-            for part, of in (
-                ("train", "training frames, mean over the epoch, parameters as they were"),
-                ("validation", "validation frames, averaged parameters after the epoch"),
-            )
-            for name, unit, text in (
-                ("loss", "1", "loss"),
-                ("energy_rmse_ev_per_atom", "eV", "error of energies per atom"),
-                ("forces_rmse_ev_per_ang", "eV/Å", "error of force components"),
-                ("stress_rmse_ev_per_ang3", "eV/Å³", "error of stress components"),
-            )
-        ),
-        Column("gradient_norm", "real", "1", "mean norm of the gradient before it is cut"),
-        Column("atoms_per_second", "real", "1/s", "speed of training", volatile=True),
-    ),
-)
-
-PREDICTION = TableSchema(
-    "prediction",
-    1,
-    "frame_id",
-    (
-        Column("frame_id", "text", "", "name of the frame"),
-        Column("model", "text", "", "name of the model or the ensemble"),
-        Column("split", "text", "", "part of the dataset, empty if it is not split"),
-        Column("group", "text", "", "group of the frame"),
-        Column("n_atoms", "real", "1", "atoms, each counted by its existence"),
-        Column("energy_ev", "real", "eV", "predicted energy"),
-        Column("energy_error_ev_per_atom", "real", "eV", "prediction minus label", "always"),
-        Column("force_rmse_ev_per_ang", "real", "eV/Å", "error of force components", "always"),
-        Column(
-            "force_largest_error_ev_per_ang", "real", "eV/Å", "longest error of a force", "always"
-        ),
-        Column("stress_rmse_ev_per_ang3", "real", "eV/Å³", "error of stress components", "always"),
-        Column(
-            "energy_spread_ev_per_atom",
-            "real",
-            "eV",
-            "standard deviation between the models of an ensemble",
-            "always",
-        ),
-        Column(
-            "force_spread_ev_per_ang",
-            "real",
-            "eV/Å",
-            "root mean square over sites of the spread of forces between models",
-            "always",
-        ),
-        Column(
-            "force_largest_spread_ev_per_ang",
-            "real",
-            "eV/Å",
-            "largest spread of a force between models",
-            "always",
-        ),
-    ),
-)
-
-FORCE_PREDICTION = TableSchema(
-    "force_prediction",
-    1,
-    "site_id",
-    (
-        Column("site_id", "text", "", "name of the frame and number of the site, counted from 0"),
-        Column("frame_id", "text", "", "name of the frame"),
-        Column("model", "text", "", "name of the model"),
-        Column("split", "text", "", "part of the dataset, empty if it is not split"),
-        Column("group", "text", "", "group of the frame"),
-        Column("element", "text", "", "element of the site, X for a soft one"),
-        *(
-            Column(f"{part}_{axis}_ev_per_ang", "real", "eV/Å", f"{text}, component along {axis}")
-            for part, text in (("label", "force of the label"), ("predicted", "predicted force"))
-            for axis in "xyz"
-        ),
-    ),
-)
-
 DATASET = TableSchema(
     "dataset",
     1,
@@ -403,6 +250,8 @@ SCHEMAS = {
         TRAINING_HISTORY,
         PREDICTION,
         FORCE_PREDICTION,
+        CALIBRATION,
+        LEARNING_CURVE,
         PHYSICS_CHECKS,
     )
 }

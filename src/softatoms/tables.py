@@ -22,7 +22,8 @@ import pyarrow.parquet as pq
 from .errors import SoftatomsError
 from .files import replacing
 from .provenance import Provenance
-from .table_schemas import SCHEMAS, Column, TableSchema
+from .table_columns import Column, TableSchema
+from .table_schemas import SCHEMAS
 
 _TYPES = {"text": pa.string(), "whole": pa.int64(), "real": pa.float64()}
 _ACCEPTED = {"text": (str,), "whole": (int,), "real": (float, int)}

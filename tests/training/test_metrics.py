@@ -16,7 +16,13 @@ from softatoms.dataset.frames import Frame
 from softatoms.tables import read_table, write_table
 from softatoms.training import train
 from softatoms.training.ensemble import fraction_of, train_ensemble, uncertainty
-from softatoms.training.metrics import Prediction, force_rows, metric_rows, prediction_rows
+from softatoms.training.metrics import (
+    Prediction,
+    chemical_system,
+    force_rows,
+    metric_rows,
+    prediction_rows,
+)
 from softatoms.training.reference_energies import fit_isolated_energies
 from tolerances import assert_close
 
@@ -58,8 +64,26 @@ def test_errors_by_hand() -> None:
     stress = rows["m/test/two/all/stress"]
     assert stress["mae"] == pytest.approx(0.3)
     assert stress["n"] == 6
-    by_element = [row["n"] for row in rows.values() if row["element"] in ELEMENTS]
-    assert sum(by_element) == 2 * 24
+    by_element = [row for row in rows.values() if row["element"] in ELEMENTS]
+    # Every component is in the rows of all frames, of its group and of its system.
+    assert sum(row["n"] for row in by_element) == 3 * 24
+    assert {row["group"] for row in by_element} >= {"all", "one", "two"}
+
+
+def test_errors_by_the_elements_of_the_frames() -> None:
+    whole, other = two_predictions()
+    gold = whole.frame.soft.to_ase()
+    gold.numbers[:] = 79
+    pure = replace(whole, frame=replace(whole.frame, soft=sa.SoftAtoms.from_ase(gold)))
+    mixed = other.frame.soft.to_ase()
+    mixed.numbers[:2] = 29, 79
+    other = replace(other, frame=replace(other.frame, soft=sa.SoftAtoms.from_ase(mixed)))
+    rows = {row["metric_id"]: row for row in metric_rows("m", [pure, other])}
+    assert rows["m/test/system:Au/all/energy"]["mae"] == pytest.approx(0.1)
+    assert rows["m/test/system:Au-Cu/all/energy"]["mae"] == pytest.approx(0.3)
+    assert rows["m/test/system:Au/Au/force"]["n"] == 12
+    soft = pure.frame.soft.with_candidates([0], {"Au": 1.0, "Cu": 0.0})
+    assert chemical_system(replace(pure.frame, soft=soft)) == "Au"
 
 
 def test_sites_without_a_force_have_no_row() -> None:
@@ -207,3 +231,16 @@ def test_fractions_are_nested_and_leave_the_rest() -> None:
     assert sum(frame.split == "test" for frame in small) == 8
     with pytest.raises(sa.OptionError, match="fraction"):
         fraction_of(dataset(), 0.0, seed=0)
+
+
+def test_fractions_of_whole_groups() -> None:
+    """Three groups of eight frames each; none is cut."""
+    sizes = {}
+    for fraction in (0.01, 0.3, 0.4, 0.7, 1.0):
+        part = fraction_of(dataset(), fraction, seed=1, whole_groups=True)
+        training = [frame for frame in part if frame.split == "train"]
+        sizes[fraction] = {frame.group for frame in training}
+        assert len(training) == 8 * len(sizes[fraction])
+        assert len(part) - len(training) == 16
+    assert [len(groups) for groups in sizes.values()] == [1, 1, 2, 3, 3]
+    assert sizes[0.3] < sizes[0.4] < sizes[1.0]

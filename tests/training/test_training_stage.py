@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from training_frames import SMALL, dataset
@@ -16,9 +17,11 @@ from softatoms.config import load_config
 from softatoms.config.training import Training
 from softatoms.dataset.parquet_frames import write_frames
 from softatoms.stopping import REQUEUE
-from softatoms.tables import read_table
+from softatoms.tables import Table, read_table
 from softatoms.training import TrainingSettings
+from softatoms.training.ensemble import load_ensemble, uncertainty
 from softatoms.training.stage import settings_of
+from tolerances import assert_close
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -64,15 +67,48 @@ def test_an_ensemble_is_trained_and_evaluated(
     assert first.sha256() != second.sha256()
     tables = tmp_path / "tables"
     rows = read_table(tables / "evaluation.parquet", "evaluation").rows()
-    assert {row["model"] for row in rows} == {"model", "model-01"}
+    assert {row["model"] for row in rows} == {"model", "model-01", "model-mean"}
     assert {row["split"] for row in rows} == {"train", "validation", "test"}
     predicted = read_table(tables / "prediction.parquet", "prediction")
     assert (predicted.real("energy_spread_ev_per_atom") > 0.0).all()
+    check_errors_are_those_of_the_mean(tmp_path, predicted)
     assert predicted.provenance.model_sha256 == first.sha256()
     forces = read_table(tables / "force_prediction.parquet", "force_prediction")
     assert forces.data.num_rows == predicted.real("n_atoms").sum()
     assert forces.provenance.model_sha256 == first.sha256()
     assert read_table(tables / "training_history.parquet", "training_history").data.num_rows == 2
+
+
+def check_errors_are_those_of_the_mean(folder: Path, predicted: Table) -> None:
+    """Columns about the mean and the calibration, against the models as they are on disk."""
+    models, calibration = load_ensemble(folder / "model")
+    frames = dataset()
+    said = uncertainty(models, [frame.soft for frame in frames], calibration=calibration)
+    labels = np.array([frame.energy for frame in frames], dtype=np.float64)
+    atoms = predicted.real("n_atoms")
+    mean = np.array([float(one.energy) for one in said])
+    assert_close(
+        predicted.real("mean_energy_error_ev_per_atom"), (mean - labels) / atoms, "float32"
+    )
+    spreads = np.array([float(one.energy_spread) for one in said])
+    assert_close(predicted.real("energy_spread_ev_per_atom"), spreads / atoms, "float32")
+    first = predicted.real("energy_error_ev_per_atom")
+    assert np.abs(first - predicted.real("mean_energy_error_ev_per_atom")).max() > 1e-4
+    sites = read_table(folder / "tables" / "force_prediction.parquet", "force_prediction")
+    forces = np.concatenate([one.forces.numpy() for one in said])
+    held = np.stack([sites.real(f"mean_{axis}_ev_per_ang") for axis in "xyz"], axis=1)
+    assert_close(held, forces, "float32")
+    spread = np.concatenate([one.force_spread.numpy() for one in said])
+    assert_close(sites.real("spread_ev_per_ang"), spread, "float32")
+    table = read_table(folder / "tables" / "calibration.parquet", "calibration")
+    rows = {row["calibration_id"]: row for row in table.rows()}
+    for quantity, scale in calibration.scales.items():
+        assert rows[f"model/test/all/{quantity}"]["factor"] == scale.factor
+        assert scale.n_groups == 1
+    widths = np.array([float(one.energy_uncertainty or 0.0) for one in said]) / atoms
+    test = predicted.text("split") == "test"
+    inside = np.abs((mean - labels) / atoms)[test] <= widths[test]
+    assert rows["model/test/all/energy"]["coverage_68"] == inside.mean()
 
 
 def test_a_training_out_of_time_says_so_and_goes_on(tmp_path: Path) -> None:

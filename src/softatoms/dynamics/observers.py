@@ -13,7 +13,7 @@ import torch
 
 from ..errors import OptionError, suggest
 from ..potentials.options import check_whole
-from ..table_schemas import Column
+from ..table_columns import Column
 from ..tables import arrow_schema
 from .forces import Forces
 from .members import Members

@@ -26,6 +26,7 @@ def save_trained(
     frames: Sequence[Frame],
     settings: TrainingSettings,
     metrics: Sequence[Mapping[str, Any]] = (),
+    ensemble: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the potential to a directory, and its card beside it.
 
@@ -37,6 +38,8 @@ def save_trained(
         frames: All frames the training was given.
         settings: Its settings.
         metrics: Rows of the table ``evaluation``.
+        ensemble: For the first model of an ensemble: fingerprints of all ``models`` by name, and
+            their ``calibration``; see :func:`softatoms.training.ensemble.load_ensemble`.
     """
     home = Path(directory)
     save_potential(trained.potential, home)
@@ -60,6 +63,8 @@ def save_trained(
         "packages": versions(),
         "metrics": [dict(row) for row in metrics if row["group"] == ALL and row["element"] == ALL],
     }
+    if ensemble is not None:
+        card["ensemble"] = dict(ensemble)
     write_text(
         home.with_name(f"{home.name}.json"), json.dumps(card, indent=2, ensure_ascii=False) + "\n"
     )
@@ -84,6 +89,16 @@ def _text(card: Mapping[str, Any]) -> str:
             f"| {row['split'] or 'all'} | {row['quantity']} | {row['mae']:.4g} | {row['rmse']:.4g} "
             f"| {row['unit']} | {row['n']} |"
             for row in card["metrics"]
+        ]
+        lines.append("")
+    if "ensemble" in card:
+        names = ", ".join(f"`{name}`" for name in card["ensemble"]["models"])
+        lines += [f"First of an ensemble: {names}.", ""]
+        lines += [
+            f"Spread of the {name} between models × {scale['factor']:.3g} is the scale of its "
+            f"error: t distribution of {scale['degrees']} degrees of freedom, fitted to "
+            f"{scale['n']} errors of {scale['n_groups']} groups of the validation part."
+            for name, scale in card["ensemble"]["calibration"].items()
         ]
         lines.append("")
     return "\n".join(lines)

@@ -23,6 +23,10 @@ from .loss import VOIGT
 ALL = "all"
 """Group and element of rows that take everything together."""
 
+SYSTEM = "system:"
+"""What stands before the elements in the group of rows that take all frames of these elements
+together."""
+
 UNITS = {"energy": "eV/atom", "force": "eV/Å", "stress": "eV/Å³"}
 """Unit of the errors of each quantity."""
 
@@ -123,7 +127,7 @@ def metric_rows(
     *,
     group: Callable[[Frame], str] | None = None,
 ) -> list[dict[str, Any]]:
-    """Rows of the table ``evaluation``: mean errors per split, group and element.
+    """Rows of the table ``evaluation``: mean errors per split, group, system and element.
 
     Args:
         model: Name of the model.
@@ -137,6 +141,7 @@ def metric_rows(
         parts: dict[str, list[Prediction]] = {ALL: inside}
         for item in inside:
             parts.setdefault(of(item.frame), []).append(item)
+            parts.setdefault(f"{SYSTEM}{chemical_system(item.frame)}", []).append(item)
         for name, part in parts.items():
             for element, quantity, values in _errors(part):
                 known = values[np.isfinite(values)]
@@ -160,10 +165,18 @@ def metric_rows(
     return rows
 
 
+def chemical_system(frame: Frame) -> str:
+    """Elements of a frame by their symbols, sorted, such as ``Cu-O``."""
+    soft = frame.soft
+    numbers = set(soft.node_number[soft.node_weight > 0.0].tolist())
+    return "-".join(sorted(chemical_symbols[number] for number in numbers))
+
+
 def prediction_rows(
     model: str,
     found: Sequence[Prediction],
     *,
+    mean: Sequence[Prediction] | None = None,
     energy_spread: Sequence[float] | None = None,
     force_spread: Sequence[NDArray[np.float64]] | None = None,
 ) -> list[dict[str, Any]]:
@@ -172,6 +185,7 @@ def prediction_rows(
     Args:
         model: Name of the model.
         found: What it says of frames.
+        mean: What the mean of an ensemble says of them, whose error the spreads are about.
         energy_spread: Standard deviation of each energy in eV, one per frame.
         force_spread: Standard deviation of each force in eV/Å, arrays of shape (n_sites,).
     """
@@ -181,6 +195,7 @@ def prediction_rows(
         lengths = np.linalg.norm(forces, axis=1)
         stress = item.stress_errors()
         wide = None if force_spread is None else force_spread[index]
+        together = None if mean is None else mean[index]
         rows.append(
             {
                 "frame_id": item.frame.frame_id,
@@ -202,20 +217,35 @@ def prediction_rows(
                 if wide is None
                 else float(np.sqrt((wide * wide).mean())),
                 "force_largest_spread_ev_per_ang": None if wide is None else float(wide.max()),
+                "mean_energy_error_ev_per_atom": None
+                if together is None
+                else _or_none(together.energy_error()),
+                "mean_force_rmse_ev_per_ang": None
+                if together is None
+                else _root_mean_square(together.force_errors()),
             }
         )
     return rows
 
 
-def force_rows(model: str, found: Sequence[Prediction]) -> list[dict[str, Any]]:
+def force_rows(
+    model: str,
+    found: Sequence[Prediction],
+    *,
+    mean: Sequence[Prediction] | None = None,
+    force_spread: Sequence[NDArray[np.float64]] | None = None,
+) -> list[dict[str, Any]]:
     """Rows of the table ``force_prediction``: one per site that exists and has a label.
 
     Args:
         model: Name of the model.
         found: What it says of frames.
+        mean: What the mean of an ensemble says of them.
+        force_spread: Root of the summed variance of the components of each force in eV/Å, arrays
+            of shape (n_sites,).
     """
     rows = []
-    for item in found:
+    for index, item in enumerate(found):
         frame = item.frame
         if frame.forces is None:
             continue
@@ -233,6 +263,13 @@ def force_rows(model: str, found: Sequence[Prediction]) -> list[dict[str, Any]]:
             for part, forces in (("label", frame.forces), ("predicted", item.forces)):
                 for axis, value in zip("xyz", forces[site], strict=True):
                     row[f"{part}_{axis}_ev_per_ang"] = float(value)
+            for place, axis in enumerate("xyz"):
+                row[f"mean_{axis}_ev_per_ang"] = (
+                    None if mean is None else float(mean[index].forces[site, place])
+                )
+            row["spread_ev_per_ang"] = (
+                None if force_spread is None else float(force_spread[index][site])
+            )
             rows.append(row)
     return rows
 

@@ -17,12 +17,16 @@ from ..evaluation import check_device
 from ..potentials.registry import load_potential
 from ..stopping import REQUEUE
 from ..tables import write_table
+from .calibration import Calibration, calibrate, calibration_rows, errors_of
 from .card import save_trained
-from .ensemble import uncertainty
+from .ensemble import Committee, committee
 from .examples import labelled
 from .loop import Trained, train
-from .metrics import force_rows, metric_rows, prediction_rows, predictions
+from .metrics import Prediction, force_rows, metric_rows, prediction_rows, predictions
 from .settings import LossSettings, TrainingSettings
+
+MEAN = "-mean"
+"""What stands behind the name of the first model for the mean of an ensemble."""
 
 if TYPE_CHECKING:
     from ..config import CampaignConfig
@@ -55,7 +59,7 @@ def run_stage(
         frames: Labelled frames.
         out: Directory of the first model.
         tables: Folder for the tables ``evaluation``, ``training_history``, ``prediction`` and
-            ``force_prediction``.
+            ``force_prediction``, and of an ensemble ``calibration``.
         checkpoint: Folder for checkpoints.
         minutes: Wall time of all models together.
         say: Is told one line per epoch and file.
@@ -119,44 +123,75 @@ def _write(
     tables: Path | None,
     say: Callable[[str], None],
 ) -> None:
-    rows: list[dict[str, Any]] = []
     usable = labelled(dataset)
-    for index, (trained, settings) in enumerate(done):
-        name = out.name if index == 0 else f"{out.name}-{index:02d}"
-        found = predictions(
-            trained.potential, usable, coupling=settings.coupling, device=settings.device
-        )
-        own = metric_rows(name, found)
+    names = [out.name, *(f"{out.name}-{index:02d}" for index in range(1, len(done)))]
+    found = [
+        predictions(trained.potential, usable, coupling=settings.coupling, device=settings.device)
+        for trained, settings in done
+    ]
+    together = committee(found) if len(done) > 1 else None
+    factors, calibrated = _calibration(out.name, together, len(done))
+    rows: list[dict[str, Any]] = []
+    for name, said, (trained, settings) in zip(names, found, done, strict=True):
+        own = metric_rows(name, said)
         rows += own
-        save_trained(trained, out.with_name(name), frames=dataset, settings=settings, metrics=own)
+        about = {
+            "models": {n: one.potential.sha256() for n, (one, _) in zip(names, done, strict=True)},
+            "calibration": factors.as_json(),
+        }
+        save_trained(
+            trained,
+            out.with_name(name),
+            frames=dataset,
+            settings=settings,
+            metrics=own,
+            ensemble=about if together is not None and name == out.name else None,
+        )
         say(str(out.with_name(name)))
-        if index == 0:
-            first = found
     if tables is None:
         return
     potential = done[0][0].potential
     origin = provenance.collect(config, "training", potential.sha256())
-    origin = dataclasses.replace(origin, dtype=settings.dtype)
-    spreads: dict[str, Any] = {}
-    if len(done) > 1:
-        said = uncertainty(
-            [trained.potential for trained, _ in done],
-            [frame.soft for frame in usable],
-            coupling=settings.coupling,
-            dtype=settings.dtype,
-            device=settings.device,
-        )
-        spreads = {
-            "energy_spread": [float(one.energy_spread) for one in said],
-            "force_spread": [one.force_spread.cpu().numpy() for one in said],
-        }
+    origin = dataclasses.replace(origin, dtype=done[0][1].dtype)
+    spread: dict[str, Any] = {}
+    if together is not None:
+        rows += metric_rows(f"{out.name}{MEAN}", together.mean)
+        spread = {"mean": together.mean, "force_spread": together.force_spread}
+    energies = None if together is None else together.energy_spread
     contents = {
         "evaluation": rows,
         "training_history": done[0][0].history,
-        "prediction": prediction_rows(out.name, first, **spreads),
-        "force_prediction": force_rows(out.name, first),
+        "prediction": prediction_rows(out.name, found[0], **spread, energy_spread=energies),
+        "force_prediction": force_rows(out.name, found[0], **spread),
     }
+    if together is not None:
+        contents["calibration"] = calibrated
     for name, content in contents.items():
         path = tables / f"{name}.parquet"
         write_table(path, name, content, origin)
         say(f"{path}: {len(content)} rows")
+
+
+def _calibration(
+    model: str, together: Committee | None, models: int
+) -> tuple[Calibration, list[dict[str, Any]]]:
+    """Factors fitted to the validation part, and how errors and spreads compare in each part."""
+    if together is None:
+        return Calibration(), []
+    found = {}
+    for split in sorted({item.frame.split for item in together.mean}):
+        inside = [i for i, item in enumerate(together.mean) if item.frame.split == split]
+        mean: list[Prediction] = [together.mean[i] for i in inside]
+        found[split] = errors_of(
+            mean,
+            [together.energy_spread[i] for i in inside],
+            [together.force_spread[i] for i in inside],
+            models=models,
+        )
+    factors = calibrate(found.get("validation", {}))
+    rows = [
+        row
+        for split, errors in found.items()
+        for row in calibration_rows(model, split, errors, factors)
+    ]
+    return factors, rows
