@@ -127,6 +127,26 @@ def test_a_checkpoint_survives_a_line_cut_short(tmp_path):
     assert same(label_frames(frames(), EMT_LABELS, COMPUTE, checkpoint=tmp_path), fresh)
 
 
+def test_a_damaged_line_costs_no_other_label(tmp_path, monkeypatch):
+    fresh = label_frames(frames(), EMT_LABELS, COMPUTE, checkpoint=tmp_path)
+    (path,) = tmp_path.glob("*.jsonl")
+    content = bytearray(path.read_bytes())
+    content[100] ^= 1
+    path.write_bytes(content)
+    computed: list[str] = []
+    label = labelling._by_ase
+
+    def counted(frame, labels, folder):
+        computed.append(frame.frame_id)
+        return label(frame, labels, folder)
+
+    monkeypatch.setattr(labelling, "_by_ase", counted)
+    for _ in range(2):
+        assert same(label_frames(frames(), EMT_LABELS, COMPUTE, checkpoint=tmp_path), fresh)
+        assert computed == ["f0"]
+    assert path.read_bytes().startswith(content)
+
+
 def test_other_settings_have_labels_of_their_own(tmp_path):
     label_frames(frames(2), GUPTA, COMPUTE, checkpoint=tmp_path)
     label_frames(frames(2), EMT_LABELS, COMPUTE, checkpoint=tmp_path)
@@ -252,3 +272,20 @@ def test_calculators_are_made_from_a_list_only(tmp_path, monkeypatch):
     monkeypatch.setitem(calculators.KNOWN, "gpaw", "no_such_package:GPAW")
     with pytest.raises(OptionError, match="needs no_such_package, which is not installed"):
         make_calculator("gpaw", {})
+
+
+def test_siesta_is_fed_its_input_and_pseudopotentials(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text("import sys; open('seen', 'w').write(sys.stdin.read())")
+    (tmp_path / "Cu.psml").write_text("")
+    labels = Labels(
+        calculator="siesta",
+        options={"mesh_cutoff": 2000.0},
+        command=f"{sys.executable} {program}",
+        pseudopotentials=str(tmp_path),
+    )
+    (frame,) = label_frames(frames(1), labels, COMPUTE, checkpoint=tmp_path / "kept")
+    (seen,) = tmp_path.glob("kept/runs/*/seen")
+    assert "MeshCutoff\t2000.0\teV" in seen.read_text()
+    assert "NumberOfAtoms\t4" in seen.read_text()
+    assert frame.status == "failed"

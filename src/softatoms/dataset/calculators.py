@@ -32,9 +32,11 @@ IN_FOLDER = ("espresso", "vasp", "dftb", "cp2k", "siesta")
 """Calculators that write files and run a program."""
 
 _PROFILES = {
-    "espresso": "ase.calculators.espresso:EspressoProfile",
-    "siesta": "ase.calculators.siesta:SiestaProfile",
+    "espresso": ("ase.calculators.espresso:EspressoProfile", "pseudo_dir"),
+    # This one feeds the input file to the program without a shell.
+    "siesta": ("ase.calculators.calculator:StandardProfile", None),
 }
+"""How a command is handed over, and the word for pseudopotentials if they go along."""
 
 
 def make_calculator(
@@ -63,12 +65,14 @@ def make_calculator(
     if name in IN_FOLDER:
         given["directory"] = str(folder or ".")
         if name in _PROFILES:
+            profile, word = _PROFILES[name]
             words = {} if command is None else {"command": command}
-            if pseudopotentials is not None:
-                key = "pseudo_dir" if name == "espresso" else "pseudo_path"
-                words[key] = pseudopotentials
+            if pseudopotentials is not None and word is not None:
+                words[word] = pseudopotentials
+            elif pseudopotentials is not None:
+                given["pseudo_path"] = pseudopotentials
             if words:
-                given["profile"] = _load(name, _PROFILES[name])(**words)
+                given["profile"] = _load(name, profile)(**words)
         elif command is not None:
             given["command"] = " ".join(shlex.quote(word) for word in shlex.split(command))
     try:

@@ -1,8 +1,8 @@
 """Labels on disk, one line each, so that a killed job loses none and computes none twice.
 
 Lines are only ever appended, and each is forced to disk before the next label is computed. A line
-that was cut short by the kill is removed when the job starts again. The file is locked, so that
-two jobs never write to it.
+that was cut short by the kill is removed when the job starts again; one that was damaged later is
+passed over and costs the others nothing. The file is locked, so that two jobs never write to it.
 """
 
 from __future__ import annotations
@@ -88,14 +88,14 @@ class LabelCheckpoint:
         return self
 
     def _read(self, lines: BinaryIO) -> int:
-        """Take over whole lines up to the first that is not; returns their length in bytes."""
-        good = 0
+        """Take over all whole lines; returns where the last of them ends, in bytes."""
+        good = end = 0
         for line in lines:
+            end += len(line)
             entry = _entry(line)
-            if entry is None:
-                break
-            self._known[entry["structure"]] = entry
-            good += len(line)
+            if entry is not None:
+                self._known[entry["structure"]] = entry
+                good = end
         return good
 
     def __exit__(
