@@ -12,6 +12,7 @@ from dataset_samples import DFT, needs_dft
 from scipy.spatial.transform import Rotation
 
 from softatoms import SoftAtoms
+from softatoms.dataset import equivalence
 from softatoms.dataset.descriptor import describe, describe_sites, formula_of
 from softatoms.dataset.duplicates import fingerprints, representatives
 from softatoms.dataset.equivalence import same_structure
@@ -44,6 +45,13 @@ def sheared(atoms: Atoms) -> Atoms:
     return make_supercell(atoms, [[1, 1, 0], [0, 1, 0], [0, 1, 2]])
 
 
+def boxed(name: str) -> Atoms:
+    """A molecule in a periodic box."""
+    atoms = molecule(name, vacuum=5.0)
+    atoms.pbc = True
+    return atoms
+
+
 SYSTEMS = {
     "alloy": alloy(),
     "ideal": bulk("Cu", cubic=True),
@@ -51,6 +59,8 @@ SYSTEMS = {
     "molecule": molecule("CH3CH2OH"),
     "dimer": molecule("CO"),
     "atom": Atoms("Cu"),
+    "far apart": Atoms("CuAu", [[0.0, 0.0, 0.0], [0.0, 0.0, 9.0]]),
+    "linear in a box": boxed("CO2"),
 }
 
 
@@ -103,6 +113,28 @@ def test_decorations_that_agree_in_all_pairs_and_angles_differ():
     assert degenerate
     for group in degenerate:
         np.testing.assert_array_equal(representatives(group), np.arange(len(group)))
+
+
+def test_one_displaced_atom_of_many_needs_no_search(monkeypatch):
+    def searched(*_: object) -> bool:
+        raise AssertionError("looked for a motion although one site has no counterpart")
+
+    ideal = bulk("Cu", cubic=True).repeat(4)
+    other = ideal.copy()
+    other.positions[-1, 0] += 0.1
+    soft, displaced = SoftAtoms.from_ase(ideal), SoftAtoms.from_ase(other)
+    assert same_structure(displaced, SoftAtoms.from_ase(moved(other)))
+    monkeypatch.setattr(equivalence._Sites, "lands_on", searched)
+    assert not same_structure(soft, displaced)
+    assert not same_structure(displaced, soft)
+
+
+def test_neighbours_at_the_cutoff_do_not_tell_copies_apart():
+    for seed in range(5):
+        atoms = bulk("Po", "sc", a=2.5).repeat((2, 1, 1))
+        atoms.symbols[0] = "Au"
+        copy = moved(atoms, seed)
+        assert same_structure(SoftAtoms.from_ase(atoms), SoftAtoms.from_ase(copy))
 
 
 def test_soft_sites_count_with_their_weights():

@@ -2,7 +2,8 @@
 
 A motion is fixed by where it takes one site and two of the neighbours of that site. All choices
 that keep distances and elements are tried, and a motion counts if every site of either structure,
-and every lattice vector, lands where the other structure has the same.
+and every lattice vector, lands where the other structure has the same. The site is the one whose
+surroundings occur least often: in a large crystal with one displaced atom, this atom.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ _MOST_DISTANCES = 200_000
 """Distances to hold at a time; the first wrong part of a motion ends the comparison early."""
 
 _MOST_NEIGHBOURS = 60
+_REACHES = (RADIUS, 2 * RADIUS, 4 * RADIUS, 8 * RADIUS)
+"""Where to look for a second direction in Å; linear molecules have it in their periodic images."""
+
 _PARALLEL = 0.1
 """Sine below which two directions count as the same."""
 
@@ -42,11 +46,11 @@ def same_structure(one: SoftAtoms, other: SoftAtoms, *, close: float = CLOSE) ->
     kinds = {tuple(row) for row in first.kinds}
     if kinds != {tuple(row) for row in second.kinds}:
         return False
-    # The rarest kind of site leaves the fewest choices.
-    counts = [int((first.kinds == np.array(kind)).all(axis=1).sum()) for kind in sorted(kinds)]
-    rarest = np.array(sorted(kinds)[int(np.argmin(counts))])
-    origin = int(np.flatnonzero((first.kinds == rarest).all(axis=1))[0])
-    for target in np.flatnonzero((second.kinds == rarest).all(axis=1)).tolist():
+    targets = _possible_targets(first, second, close)
+    if targets is None:
+        return False
+    origin = int(np.argmin([len(row) for row in targets]))
+    for target in targets[origin].tolist():
         for rotation in _rotations(first, origin, second, target, close):
             shift = second.positions[target] - first.positions[origin] @ rotation
             if first.lands_on(second, rotation, shift, close) and second.lands_on(
@@ -69,18 +73,51 @@ class _Sites:
         np.add.at(amounts, (soft.node_site, soft.node_number), soft.node_weight)
         # Elements and amounts as text-like rows; absent elements would only be zeros.
         self.kinds = np.round(amounts[:, : int(elements.max()) + 1], 9)
+        self.kind: NDArray[np.int64] = np.unique(self.kinds, axis=0, return_inverse=True)[1].ravel()
         self.soft = soft
+        self._surroundings: dict[float, tuple[Pairs, NDArray[np.float64]]] = {}
+
+    def surroundings(self, reach: float) -> tuple[Pairs, NDArray[np.float64]]:
+        """Pairs of sites within ``reach`` (Å) and the vectors between them."""
+        if reach not in self._surroundings:
+            pairs = neighbour_pairs(self.positions, self.soft.cell, self.pbc, reach)
+            vectors = pair_vectors(self.positions, self.soft.cell, pairs)
+            self._surroundings[reach] = pairs, vectors
+        return self._surroundings[reach]
 
     @cached_property
-    def _surroundings(self) -> tuple[Pairs, NDArray[np.float64]]:
-        pairs = neighbour_pairs(self.positions, self.soft.cell, self.pbc, RADIUS)
-        return pairs, pair_vectors(self.positions, self.soft.cell, pairs)
+    def _ranked(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+        """Pairs by receiver, kind of sender and length, and their rank among those of a kind."""
+        pairs, vectors = self.surroundings(RADIUS)
+        lengths = np.linalg.norm(vectors, axis=1)
+        kind = self.kind[pairs.senders]
+        order = np.lexsort([lengths, kind, pairs.receivers])
+        place = pairs.receivers[order] * (int(self.kind.max()) + 1) + kind[order]
+        first = np.flatnonzero(np.diff(place, prepend=-1))
+        counts = np.diff(np.append(first, len(place)))
+        return place, np.arange(len(place)) - np.repeat(first, counts), lengths[order]
+
+    @property
+    def most_of_a_kind(self) -> int:
+        """Most neighbours of one kind that a site has."""
+        return int(self._ranked[1].max(initial=-1)) + 1
+
+    def distances(self, width: int) -> NDArray[np.float64]:
+        """Sorted distances to the neighbours of each kind, shape (n_sites, n_kinds · width).
+
+        What is missing is as far as neighbours are looked for, so that a neighbour just inside
+        equals one just outside.
+        """
+        place, rank, lengths = self._ranked
+        table = np.full(((int(self.kind.max()) + 1) * len(self.kind), width), RADIUS)
+        table[place, rank] = lengths
+        return table.reshape(len(self.kind), -1)
 
     def neighbours(
-        self, site: int
+        self, site: int, reach: float
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """Vectors to the neighbours of a site, their lengths and kinds, nearest first."""
-        pairs, every_vector = self._surroundings
+        pairs, every_vector = self.surroundings(reach)
         mine = slice(*np.searchsorted(pairs.receivers, [site, site + 1]))
         vectors = every_vector[mine]
         senders = pairs.senders[mine]
@@ -123,6 +160,27 @@ class _Sites:
         )
 
 
+def _possible_targets(
+    first: _Sites, second: _Sites, close: float
+) -> list[NDArray[np.int64]] | None:
+    """For each site those of the other structure with the same surroundings, None if any has none.
+
+    Distances of sites that are ``close`` to their counterparts differ by twice as much at most.
+    """
+    width = max(first.most_of_a_kind, second.most_of_a_kind)
+    theirs = second.distances(width)
+    reached = np.zeros(len(second.kind), dtype=bool)
+    found: list[NDArray[np.int64]] = []
+    for kind, row in zip(first.kind, first.distances(width), strict=True):
+        same = second.kind == kind
+        same[same] = np.abs(theirs[same] - row).max(axis=1, initial=0.0) < 2 * close
+        if not same.any():
+            return None
+        reached |= same
+        found.append(np.flatnonzero(same))
+    return found if reached.all() else None
+
+
 def _rotations(
     first: _Sites, origin: int, second: _Sites, target: int, close: float
 ) -> Iterator[NDArray[np.float64]]:
@@ -130,16 +188,19 @@ def _rotations(
 
     Rows are rotated: ``x @ rotation``.
     """
-    vectors, lengths, kinds = first.neighbours(origin)
-    theirs, their_lengths, their_kinds = second.neighbours(target)
-    if len(vectors) != len(theirs) or np.abs(lengths - their_lengths).max(initial=0.0) > close:
-        return
+    for reach in _REACHES:
+        vectors, lengths, kinds = first.neighbours(origin, reach)
+        across = np.zeros(0, dtype=np.int64)
+        if len(vectors):
+            a = vectors[0]
+            sines = np.linalg.norm(np.cross(a, vectors), axis=1) / (np.linalg.norm(a) * lengths)
+            across = np.flatnonzero(sines > _PARALLEL)
+        if len(across):
+            break
+    theirs, their_lengths, their_kinds = second.neighbours(target, reach)
     if len(vectors) == 0:
         yield np.eye(3)
         return
-    a = vectors[0]
-    sines = np.linalg.norm(np.cross(a, vectors), axis=1) / (np.linalg.norm(a) * lengths)
-    across = np.flatnonzero(sines > _PARALLEL)
     starts = _alike(their_lengths, their_kinds, lengths[0], kinds[0], close)
     if len(across) == 0:
         own = _frame(a, _any_across(a))
