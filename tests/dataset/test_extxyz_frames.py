@@ -122,6 +122,60 @@ def test_other_keys_voigt_stress_and_virials(tmp_path):
     check(read_extxyz(tmp_path / "b.xyz").frames[0])
 
 
+@pytest.mark.parametrize("name", ["REF_virial", "dft_virial"])
+@pytest.mark.parametrize("voigt", [False, True])
+def test_a_virial_wins_over_a_calculator_and_may_be_named(tmp_path, name, voigt):
+    atoms = labelled_atoms()
+    atoms.calc.results["stress"] = 3 * atoms.calc.results["stress"]
+    atoms.info[name] = -(STRESS if voigt else FULL) * atoms.cell.volume
+    ase.io.write(tmp_path / "a.xyz", atoms)
+    keys = {} if name.startswith("REF") else {"stress": name}
+    check(read_extxyz(tmp_path / "a.xyz", keys=keys).frames[0])
+
+
+def test_a_plain_stress_wins_over_a_plain_virial(tmp_path):
+    atoms = labelled_atoms()
+    atoms.info["virial"] = FULL
+    ase.io.write(tmp_path / "a.xyz", atoms)
+    check(read_extxyz(tmp_path / "a.xyz").frames[0])
+
+
+@pytest.mark.parametrize("name", ["REF_stress", "REF_virial"])
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (FULL + np.eye(3, k=1), "is not symmetric"),
+        (np.arange(4.0), "must have 3×3, 9 or 6 numbers"),
+    ],
+)
+def test_stresses_that_cannot_be_are_failures(tmp_path, name, value, words):
+    atoms = labelled_atoms()
+    atoms.info[name] = value
+    ase.io.write(tmp_path / "a.xyz", atoms)
+    frame = read_extxyz(tmp_path / "a.xyz").frames[0]
+    assert (frame.status, frame.stress) == ("failed", None)
+    assert frame.error.startswith(f"{name} {words}")
+
+
+def test_labels_under_other_names_are_noted(tmp_path):
+    atoms = bulk("Cu", cubic=True)
+    atoms.info.update(dft_energy=ENERGY, pressure=1.0)
+    atoms.arrays["my_forces"] = FORCES
+    ase.io.write(tmp_path / "a.xyz", [atoms, labelled_atoms(), atoms])
+    notes = read_extxyz(tmp_path / "a.xyz").notes
+    assert [note.split("'")[1] for note in notes] == ["dft_energy", "my_forces"]
+    assert all("2 structures without labels" in note for note in notes)
+
+
+def test_what_looks_like_a_key_inside_of_a_text_is_none(tmp_path):
+    atoms = labelled_atoms()
+    atoms.info.update(comment="from my group=x split=test", config_type="bulk 1")
+    ase.io.write(tmp_path / "a.xyz", atoms)
+    frame = read_extxyz(tmp_path / "a.xyz").frames[0]
+    assert (frame.group, frame.split) == ("bulk 1", "")
+    check(frame)
+
+
 def test_missing_labels_are_missing_and_not_zero(tmp_path):
     ase.io.write(tmp_path / "a.xyz", bulk("Cu"))
     frame = read_extxyz(tmp_path / "a.xyz").frames[0]

@@ -27,6 +27,12 @@ QUANTITIES = ("energy", "forces", "stress")
 REFERENCE_KEYS = {name: f"REF_{name}" for name in QUANTITIES}
 """Names under which trainers expect labels, so that no calculator is taken for the reference."""
 
+LOPSIDED = 1e-3
+"""Part of a stress by which it may differ from its transpose."""
+
+_REFERENCE_VIRIALS = ("REF_virial", "REF_virials")
+_VIRIALS = ("virial", "virials")
+
 
 def frame_of_atoms(
     atoms: Atoms,
@@ -40,7 +46,8 @@ def frame_of_atoms(
 
     Labels are taken from the named keys, else from ``REF_energy``, ``REF_forces`` and
     ``REF_stress`` (or ``REF_virial``), else from the plain names, else from the results of the
-    attached calculator. Nothing is computed and no constraint is applied.
+    attached calculator. A name with ``virial`` in it holds a virial in eV, which is minus the
+    stress times the volume. Nothing is computed and no constraint is applied.
 
     Args:
         atoms: The structure; energies in eV, forces in eV/Å, stresses in eV/Å³ with ASE's sign, as
@@ -55,10 +62,8 @@ def frame_of_atoms(
     """
     named = dict(keys or {})
     missing = [key for key in named.values() if key not in atoms.info and key not in atoms.arrays]
-    found = {name: _label(atoms, name, named.get(name)) for name in QUANTITIES}
-    stress, error = _full_stress(found["stress"])
-    if stress is None and not error:
-        stress = _stress_of_virial(atoms)
+    found = {name: _label(atoms, name, named.get(name)) for name in ("energy", "forces")}
+    stress, error = _stress(atoms, named.get("stress"))
     problems = [error] if error else []
     problems += [f"has no '{key}'" for key in missing]
     return labelled_frame(
@@ -133,27 +138,35 @@ def _label(atoms: Atoms, name: str, own: str | None) -> Any:
     return results.get("free_energy") if name == "energy" and found is None else found
 
 
-def _full_stress(given: Any) -> tuple[Any, str]:
-    """A stress as a matrix, and what is wrong with it."""
+def _stress(atoms: Atoms, own: str | None) -> tuple[Any, str]:
+    """The stress as a matrix, also if it is given as a virial, and what is wrong with it."""
+    places: list[str] = [own] if own else ["REF_stress", *_REFERENCE_VIRIALS, "stress"]
+    if not own and "stress" not in getattr(atoms.calc, "results", {}):
+        places += _VIRIALS
+    key = next((key for key in places if key in atoms.info or key in atoms.arrays), None)
+    if key is None or "virial" not in key.lower():
+        return _full_matrix(_label(atoms, "stress", own), key or "stress")
+    virial, error = _full_matrix(atoms.info.get(key), key)
+    if virial is None:
+        return None, error
+    if abs(atoms.cell.volume) < 1e-9:
+        return None, "" if not own else f"{key} says nothing about the stress without a cell"
+    return -virial / atoms.cell.volume, ""
+
+
+def _full_matrix(given: Any, name: str) -> tuple[Any, str]:
+    """A symmetric matrix from nine or six numbers, and what is wrong with them."""
     if given is None:
         return None, ""
     try:
         values = np.array(given, dtype=np.float64)
     except (TypeError, ValueError):
-        return None, "stress must be numbers"
+        return None, f"{name} must be numbers"
     if values.shape == (6,):
         return voigt_6_to_full_3x3_stress(values), ""
-    if values.shape == (9,):
-        return values.reshape(3, 3), ""
-    if values.shape != (3, 3):
-        return None, f"stress must have 3×3, 9 or 6 numbers, got shape {values.shape}"
+    if values.shape not in ((9,), (3, 3)):
+        return None, f"{name} must have 3×3, 9 or 6 numbers, got shape {values.shape}"
+    values = values.reshape(3, 3)
+    if np.abs(values - values.T).max() > 1e-6 + LOPSIDED * np.abs(values).max():
+        return None, f"{name} is not symmetric"
     return values, ""
-
-
-def _stress_of_virial(atoms: Atoms) -> Any:
-    """Stress from a virial (eV), which is minus the stress times the volume."""
-    for key in ("REF_virial", "REF_virials", "virial", "virials"):
-        values = atoms.info.get(key)
-        if values is not None and np.size(values) == 9 and atoms.cell.volume > 0:
-            return -np.array(values, dtype=np.float64).reshape(3, 3) / atoms.cell.volume
-    return None

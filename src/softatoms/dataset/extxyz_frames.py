@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 from ase.data import atomic_masses, chemical_symbols
@@ -23,10 +23,13 @@ from .ase_frames import frame_of_atoms
 from .frames import Frame, Split
 from .imported import Imported, ImportFailedError, Rejected
 
+if TYPE_CHECKING:
+    from ase import Atoms
+
 _TEXTS = ("frame_id", "group", "split", "labeller")
-_TEXT = re.compile(
-    r'(?:^|\s)(frame_id|group|split|labeller|config_type)=(?:"((?:\\.|[^"\\])*)"|(\S+))'
-)
+_LABEL = re.compile("energ|force|stress|virial", re.IGNORECASE)
+_TEXT = re.compile(r'(?:^|\s)([\w-]+)=(?:"((?:\\.|[^"\\])*)"|(\S+))')
+"""Any key and its value, so that what looks like a key inside of a quoted value is none."""
 
 
 class ExportError(SoftatomsError):
@@ -78,6 +81,7 @@ def read_extxyz(
         raise ImportFailedError(f"{source}: no such file")
     frames: list[Frame] = []
     rejected: list[Rejected] = []
+    unread: dict[str, int] = {}
     index = 0
     with source.open(encoding="utf-8") as handle:
         structures = read_xyz(handle, index=slice(None), properties_parser=_comment)
@@ -101,12 +105,25 @@ def read_extxyz(
                     keys=keys,
                 )
                 frames.append(_with_split(frame, texts["split"]))
+                if frame.status == "unlabelled":
+                    for name in _possible_labels(atoms):
+                        unread[name] = unread.get(name, 0) + 1
             except SoftatomsError as error:
                 rejected.append(Rejected(frame_id, group, f"{source}: structure {index}: {error}"))
             index += 1
     if index == 0:
         raise ImportFailedError(f"{source}: holds no structure")
-    return Imported(tuple(frames), tuple(rejected))
+    notes = [
+        f"{source}: {count} structures without labels have '{name}'; to read it, name it in 'keys'"
+        for name, count in unread.items()
+    ]
+    return Imported(tuple(frames), tuple(rejected), tuple(notes))
+
+
+def _possible_labels(atoms: Atoms) -> list[str]:
+    """What a structure carries under names that sound like labels."""
+    found = [*atoms.info, *atoms.arrays]
+    return sorted(name for name in found if _LABEL.search(name))
 
 
 def _with_split(frame: Frame, split: str) -> Frame:
@@ -122,6 +139,8 @@ def _comment(line: str) -> dict[str, Any]:
 
     values: dict[str, Any] = key_val_str_to_dict(line)
     for found in _TEXT.finditer(line):
+        if found[1] not in (*_TEXTS, "config_type"):
+            continue
         quoted = found[2] if found[2] is not None else found[3]
         values.pop(found[1], None)
         values[f"{found[1]}\0"] = re.sub(r"\\(.)", r"\1", quoted)
