@@ -110,6 +110,18 @@ def test_energies_in_other_units(sound, name, unit):
     assert all(finding.message.endswith(f"fit in {name}") for finding in findings)
 
 
+def test_energies_per_atom(sound):
+    finding = only(with_one(sound, 7, energy=sound[7].energy / 4))
+    assert finding[:3] == ("f07", "mixed units", "error")
+    assert finding.message.endswith("it would fit as energy per atom")
+
+
+def test_unusual_energies_deserve_a_look(sound):
+    for energy in (-sound[7].energy, 2 * sound[7].energy, sound[7].energy + 20.0):
+        finding = only(with_one(sound, 7, energy=energy))
+        assert finding[:3] == ("f07", "unusual energy", "warning")
+
+
 def test_isolated_atoms_are_not_taken_for_other_units(sound):
     """Free atoms of copper and silver have about a fourteenth of the energy of the metal."""
     atom = SoftAtoms.from_ase(Atoms("Cu", cell=12 * np.eye(3), pbc=True))

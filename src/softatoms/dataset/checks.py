@@ -19,7 +19,7 @@ from ..neighbours import Pairs, neighbour_pairs, pair_vectors
 from ..neighbours_many import neighbour_pairs_of_many
 from .descriptor import present_elements
 from .duplicates import representatives
-from .findings import Finding, Report
+from .findings import Finding, Report, Severity
 from .frames import Frame
 from .unit_checks import energies_in_other_units, forces_in_other_units, robust_fit
 
@@ -27,6 +27,10 @@ Label = Literal["energy", "forces", "stress"]
 
 CONTRADICTION = 0.01
 """Energies of one structure that differ by more, in eV/atom, are not from one method."""
+
+UNUSUAL = 2.0
+"""Distance in eV/atom from what the composition suggests that deserves a look, if the others keep
+within a twentieth of it."""
 
 _CHUNK = 500
 _SYMMETRIC = 1e-3
@@ -143,16 +147,18 @@ def _energies(frames: Sequence[Frame], limits: Limits) -> list[Finding]:
     # An atom that is bound to nothing has a small energy in any unit.
     found = [finding for finding in suspects if _is_bound(by_name[finding.frame_id])]
     named = {finding.frame_id for finding in found}
-    for frame, value, usual in zip(held, per_atom, expected, strict=True):
-        if abs(value - usual) > limits.energy and frame.frame_id not in named:
-            found.append(
-                Finding(
-                    frame.frame_id,
-                    "absurd energy",
-                    "error",
-                    f"energy is {value:.6g} eV/atom, its composition suggests {usual:.4g}",
-                )
-            )
+    away = np.abs(per_atom - expected)
+    strange = max(UNUSUAL, 20 * float(np.median(away)))
+    for frame, value, usual, off in zip(held, per_atom, expected, away, strict=True):
+        if frame.frame_id in named or off <= min(strange, limits.energy):
+            continue
+        if off <= limits.energy and not _is_bound(frame):
+            continue
+        message = f"energy is {value:.6g} eV/atom, its composition suggests {usual:.4g}"
+        kind: tuple[str, Severity] = ("unusual energy", "warning")
+        if off > limits.energy:
+            kind = ("absurd energy", "error")
+        found.append(Finding(frame.frame_id, *kind, message))
     return found
 
 

@@ -62,7 +62,7 @@ def robust_fit(amounts: NDArray[np.float64], values: NDArray[np.float64]) -> NDA
 def energies_in_other_units(
     frames: Sequence[Frame], per_atom: NDArray[np.float64], expected: NDArray[np.float64]
 ) -> list[Finding]:
-    """Energies that are far off but fit the rest once converted.
+    """Energies that are far off but fit the rest once converted, or as energies per atom.
 
     Args:
         frames: The frames.
@@ -76,7 +76,11 @@ def energies_in_other_units(
         # Near zero every unit fits.
         if off < 10 * usual or abs(wanted) < 10 * usual:
             continue
-        misfit = {name: abs(value * unit - wanted) for name, unit in ENERGY_UNITS.items()}
+        factors = {f"in {name}": unit for name, unit in ENERGY_UNITS.items()}
+        if frame.n_sites > 3:
+            # Two or three atoms may well be bound by half or a third of what a crystal is.
+            factors["as energy per atom"] = float(frame.n_sites)
+        misfit = {name: abs(value * factor - wanted) for name, factor in factors.items()}
         name = min(misfit, key=lambda unit: misfit[unit])
         if misfit[name] < min(5 * usual, 0.2 * off):
             found.append(
@@ -85,7 +89,7 @@ def energies_in_other_units(
                     "mixed units",
                     "error",
                     f"energy is {value:.6g} eV/atom where the rest suggests {wanted:.4g}: it would "
-                    f"fit in {name}",
+                    f"fit {name}",
                 )
             )
     return found
