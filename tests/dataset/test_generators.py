@@ -200,6 +200,11 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ),
     ({"imports": [{"format": "xyz", "paths": ["a"]}]}, "imports[0].format", "mean 'extxyz'"),
     (
+        {"generators": [{"name": "s", "parent": {**CU, "repeat": [2, 1, 1]}, "slabs": {}}]},
+        "generators[0].slabs.miller",
+        "repeat it equally",
+    ),
+    (
         {"imports": [{"format": "extxyz", "paths": ["a"], "keys": {"enery": "E"}}]},
         "imports[0].keys.enery",
         "did you mean 'energy'",

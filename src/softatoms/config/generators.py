@@ -181,7 +181,11 @@ class Slabs(Section):
     miller: list[int] = Field(
         [1, 1, 0], min_length=3, max_length=3, description="Miller indices of the surface."
     )
-    layers: PositiveInt = Field(4, description="Atomic layers.")
+    layers: PositiveInt = Field(
+        4,
+        description="Layers of cells of the parent, of which the cubic fcc cell has two atomic ones "
+        "along [100] and [110], one along [111]; atomic layers below an added row.",
+    )
     size: list[PositiveInt] = Field(
         [2, 2], min_length=2, max_length=2, description="Surface cells along both directions."
     )
@@ -202,6 +206,9 @@ class Slabs(Section):
             found += element_problem(self.adsorbate, (*key, "adsorbate"))
         if not any(self.miller):
             found.append(Problem((*key, "miller"), "must not be all zero"))
+        if parent is not None and len(set(parent.repeat)) > 1:
+            message = "indices count for the repeated parent: repeat it equally, and use 'size'"
+            found.append(Problem((*key, "miller"), message))
         if self.added_row:
             is_fcc = parent is not None and parent.lattice == "fcc"
             if not is_fcc or self.adsorbate is None or self.miller != [1, 1, 0]:
@@ -255,9 +262,6 @@ class Dynamics(Section):
     equilibration: int = Field(100, ge=0, description="Steps before the first frame.")
     timestep_fs: PositiveFloat = Field(2.0, le=20, description="Step in fs.")
     friction_per_fs: PositiveFloat = Field(0.01, description="Friction of the thermostat in 1/fs.")
-    coldest_first: bool = Field(
-        False, description="Start each trajectory from the end of the one before."
-    )
 
 
 class Generator(Section):
