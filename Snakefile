@@ -43,5 +43,10 @@ if campaign.training:
     include: "workflow/rules/train.smk"
 
 
+if campaign.training and campaign.training.learning_curve:
+
+    include: "workflow/rules/learning_curve.smk"
+
+
 onsuccess:
     print(f"Results: {results()}")

@@ -54,13 +54,15 @@ SMALL: dict[str, Any] = {
     },
     "training": {
         "potential": {"name": "painn", "options": {"elements": ["Cu"], "n_features": 8}},
+        "size": 2,
         "epochs": 3,
         "atoms_per_batch": 8,
+        "learning_curve": {"fractions": [0.3, 0.5, 1.0], "equal": "epochs"},
     },
     "figures": {
         "names": [
             *("lattice", "mixing", "free_energy", "bulk_modulus", "pair_map", "ranking"),
-            *("parity", "training"),
+            *("parity", "training", "uncertainty", "learning_curve"),
         ],
         "dots_per_inch": 50,
     },
@@ -131,6 +133,8 @@ class Results:
                 *("--frames", frames, "--out", self.folder / "model", "--tables", self.tables),
             )
         )
+        curve = self.tables / "learning_curve.parquet"
+        codes.append(self.command("learning-curve", "--frames", frames, "--out", curve))
         figures = self.folder / "figures"
         codes.append(self.command("figures", "--tables", self.tables, "--out", figures))
         codes.append(

@@ -128,6 +128,21 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--minutes", type=float, help="wall time after which to stop and go on later"
     )
+    curve = command(
+        "learning-curve",
+        _learning_curve,
+        "train on parts of the frames and list the errors over their number",
+        out="table to write",
+    )
+    curve.add_argument(
+        "--frames", required=True, type=Path, help="labelled frames with splits (Parquet)"
+    )
+    curve.add_argument(
+        "--checkpoint", type=Path, help="folder for checkpoints; a killed job goes on from there"
+    )
+    curve.add_argument(
+        "--minutes", type=float, help="wall time after which to stop and go on later"
+    )
     collect = command(
         "collect",
         _collect,
@@ -273,6 +288,23 @@ def _train(arguments: argparse.Namespace) -> int:
         frames=arguments.frames,
         out=arguments.out,
         tables=arguments.tables,
+        checkpoint=arguments.checkpoint,
+        minutes=arguments.minutes,
+        say=_say,
+    )
+
+
+def _learning_curve(arguments: argparse.Namespace) -> int:
+    config = _load(arguments)
+    if config.training is None or config.training.learning_curve is None:
+        message = "training.learning_curve: is required for a learning curve"
+        raise SoftatomsError(f"{arguments.config}: {message}")
+    from .training.learning_curve import run_learning_curve
+
+    return run_learning_curve(
+        config,
+        frames=arguments.frames,
+        out=arguments.out,
         checkpoint=arguments.checkpoint,
         minutes=arguments.minutes,
         say=_say,

@@ -16,11 +16,14 @@ from softatoms.config.figures import FigureName
 from softatoms.errors import SoftatomsError
 from softatoms.figures.data import Binary, CampaignTables, binaries, composition_label
 from softatoms.figures.free_energy import tangents, with_ideal_entropy
+from softatoms.figures.learning_curve import exponent
 from softatoms.figures.pair_map import extremes, round_numbers
 from softatoms.figures.ranking import axis_label
+from softatoms.figures.uncertainty import binned
 from softatoms.provenance import Provenance
 from softatoms.table_schemas import SCHEMAS
 from softatoms.tables import Table, write_table
+from softatoms.training.calibration import Errors
 from softatoms.units import BOLTZMANN_EV_PER_K
 
 
@@ -232,7 +235,7 @@ def test_parity_shows_predictions_over_labels(small_campaign):
 def test_parity_and_evaluation_agree_about_the_errors(small_campaign):
     upper, forces, _, _ = draw("parity", small_campaign).axes
     table = pd.read_parquet(small_campaign.tables / "evaluation.parquet")
-    table = table[(table.group == "all") & (table.element == "all")]
+    table = table[(table.group == "all") & (table.element == "all") & (table.model == "model")]
     for axes, quantity, scale, style in (
         (upper, "energy", 1e3, ".1f"),
         (forces, "force", 1, ".3f"),
@@ -260,7 +263,76 @@ def test_training_shows_the_history(small_campaign):
         assert lines(axes)["kept epoch"][0, 0] == best
 
 
-@pytest.mark.parametrize("name", ["parity", "training"])
+def test_uncertainty_shows_errors_of_the_mean_over_spreads(small_campaign):
+    energies, forces, below, _ = draw("uncertainty", small_campaign).axes
+    table = pd.read_parquet(small_campaign.tables / "prediction.parquet")
+    test = table[table.split == "test"]
+    expected = 1e3 * np.stack(
+        [test.energy_spread_ev_per_atom, test.mean_energy_error_ev_per_atom.abs()], axis=1
+    )
+    np.testing.assert_allclose(lines(energies)["single errors"], expected)
+    sites = pd.read_parquet(small_campaign.tables / "force_prediction.parquet")
+    sites = sites[sites.split == "test"]
+    errors = sites.mean_y_ev_per_ang - sites.label_y_ev_per_ang
+    shown = lines(forces)["single errors"][1::3]
+    np.testing.assert_allclose(shown[:, 1], errors.abs())
+    np.testing.assert_allclose(shown[:, 0], sites.spread_ev_per_ang / np.sqrt(3.0))
+    calibration = pd.read_parquet(small_campaign.tables / "calibration.parquet")
+    rows = calibration[(calibration.split == "test") & (calibration.group == "all")]
+    held = rows.set_index("quantity")
+    # Two frames to validate on are too few for energies, their 24 components are not for forces.
+    assert np.isnan(held.factor["energy"])
+    assert held.factor["force"] > 0.0
+    assert "error = factor × spread" not in lines(energies)
+    ends = lines(forces)["error = factor × spread"]
+    np.testing.assert_allclose(ends[:, 1] / ends[:, 0], held.factor["force"])
+    raw = lines(below)["as it is"]
+    assert raw[0, 1] <= held.coverage_68_raw["energy"] <= raw[-1, 1]
+    assert "calibrated" not in lines(below)
+
+
+def test_bins_hold_equally_many_places():
+    rng = np.random.default_rng(0)
+    spreads = rng.uniform(1.0, 2.0, 40)
+    errors = Errors(np.full((40, 1), 3.0), spreads, np.full(40, "g", dtype=object), 3)
+    across, up = binned(errors)
+    np.testing.assert_allclose(up, 3.0)
+    assert len(across) == 8
+    np.testing.assert_allclose((across**2).mean(), (spreads**2).mean())
+    assert (np.diff(across) > 0.0).all()
+
+
+def test_the_learning_curve_shows_the_table(small_campaign):
+    table = pd.read_parquet(small_campaign.tables / "learning_curve.parquet")
+    for axes, quantity, scale in zip(
+        draw("learning_curve", small_campaign).axes, ("energy", "force"), (1e3, 1.0), strict=True
+    ):
+        assert axes.get_xscale() == axes.get_yscale() == "log"
+        for split in ("validation", "test"):
+            chosen = table[(table.split == split) & (table.quantity == quantity)]
+            chosen = chosen.sort_values("n_frames")
+            np.testing.assert_array_equal(chosen.n_frames, [2, 3, 6])
+            np.testing.assert_allclose(
+                lines(axes)[split], np.stack([chosen.n_frames, scale * chosen.mae], axis=1)
+            )
+        (text,) = axes.texts
+        assert text.get_text().startswith("validation: exponent ")
+
+
+def test_the_exponent_of_a_power_law():
+    frames = np.array([10.0, 30.0, 100.0, 100.0])
+    slope = exponent(frames, 5.0 * frames**-0.4)
+    assert slope.value == pytest.approx(-0.4, rel=1e-12)
+    assert slope.error == pytest.approx(0.0, abs=1e-7)
+    noise = 0.1 * np.array([1.0, -1.0, 1.0, -1.0])
+    found = exponent(frames, np.exp(noise) * frames**-0.4)
+    fit, covariance = np.polyfit(np.log(frames), noise - 0.4 * np.log(frames), 1, cov=True)
+    assert found.value == pytest.approx(fit[0], rel=1e-10)
+    assert found.error == pytest.approx(np.sqrt(covariance[0, 0]), rel=1e-10)
+    assert exponent(frames[1:], frames[1:]) is None
+
+
+@pytest.mark.parametrize("name", ["parity", "training", "uncertainty", "learning_curve"])
 def test_the_same_tables_give_the_same_files(name, small_campaign, tmp_path):
     figures = tmp_path / "figures"
     assert (
@@ -312,7 +384,7 @@ def test_an_empty_figure_of_a_training_is_refused(small_campaign, monkeypatch):
     monkeypatch.setattr(
         "softatoms.tables.Table.real", lambda table, _: np.full(table.data.num_rows, np.nan)
     )
-    for name in ("parity", "training"):
+    for name in ("parity", "training", "uncertainty", "learning_curve"):
         with pytest.raises(SoftatomsError, match=f"figure '{name}' has nothing to show"):
             draw(name, small_campaign)
 

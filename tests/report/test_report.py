@@ -70,7 +70,8 @@ def test_every_figure_is_inside(page, small_campaign):
 
 def test_errors_of_the_trained_potential_are_listed(page, source, small_campaign):
     table = pd.read_parquet(small_campaign.tables / "evaluation.parquet")
-    table = table[table.element == "all"].set_index(["split", "group", "quantity"])
+    table = table[(table.element == "all") & (table.model == "model")]
+    table = table.set_index(["split", "group", "quantity"])
     assert "Trained potential" in page.text
     assert "labels, which come from <code>gupta</code>." in source
     for split, group in (("test", "all"), ("test", "cu-test"), ("train", "all")):
@@ -81,12 +82,30 @@ def test_errors_of_the_trained_potential_are_listed(page, source, small_campaign
             *("model", split, group, str(energy.n)),
             f"{1e3 * energy.mae:.1f} / {1e3 * energy.rmse:.1f}",
             f"{force.mae:.3f} / {force.rmse:.3f}",
-            f"{1e3 * stress.mae:.2f} / {1e3 * stress.rmse:.2f}",
+            f"{160.21766 * stress.mae:.2f} / {160.21766 * stress.rmse:.2f}",
         ]
         assert "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>" in source
     # Groups of other parts say nothing about the error of predictions.
     assert "cu-train</td>" not in source
     assert source.index("Trained potential") < source.index('id="parity"')
+
+
+def test_errors_by_element_and_the_spread_are_listed(source, small_campaign):
+    table = pd.read_parquet(small_campaign.tables / "evaluation.parquet")
+    found = table.set_index(["model", "split", "group", "element", "quantity"])
+    for model, group in (("model", "all"), ("model-01", "cu-test"), ("model-mean", "system:Cu")):
+        row = found.loc[(model, "test", group, "Cu", "force")]
+        cells = [model, "test", group, "Cu", str(row.n // 3)]
+        cells += [f"{row.mae:.3f}", f"{row.rmse:.3f}", f"{row.largest:.3f}"]
+        assert "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>" in source
+    rows = pd.read_parquet(small_campaign.tables / "calibration.parquet").set_index(
+        ["split", "group", "quantity"]
+    )
+    force, energy = (rows.loc[("test", "all", name)] for name in ("force", "energy"))
+    assert f"<td>{force.factor:.2f}</td>" in source
+    inside = f"<td>{100 * force.coverage_68:.0f} % ({100 * force.coverage_68_raw:.0f} %)</td>"
+    assert inside in source
+    assert f"<td>none</td><td>({100 * energy.coverage_68_raw:.0f} %)</td>" in source
 
 
 def test_without_training_there_is_no_such_section(small_campaign, tmp_path):

@@ -61,6 +61,11 @@ def model_files():
     ]
 
 
+def calibration_files():
+    """The table about the spread of an ensemble, if there is one."""
+    return [results("tables", "calibration.parquet")] if campaign.training.size > 1 else []
+
+
 def folder(files):
     """The folder in which all of these files are."""
     return os.path.dirname(files[0])
@@ -71,6 +76,8 @@ def tables():
     names = ["composition", "runs", *(["ranking"] if campaign.screening else [])]
     if campaign.training:
         names += ["evaluation", "training_history", "prediction", "force_prediction"]
+        names += ["calibration"] if campaign.training.size > 1 else []
+        names += ["learning_curve"] if campaign.training.learning_curve else []
     return [results("tables", f"{name}.parquet") for name in names]
 
 

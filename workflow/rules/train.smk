@@ -11,6 +11,8 @@ rule train:
         history=results("tables", "training_history.parquet"),
         prediction=results("tables", "prediction.parquet"),
         forces=results("tables", "force_prediction.parquet"),
+        # Only an ensemble has a spread.
+        calibration=calibration_files(),
     log:
         results("logs", "train.log"),
     benchmark:

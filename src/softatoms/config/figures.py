@@ -9,14 +9,29 @@ from pydantic import Field
 from .base import Key, PositiveFloat, PositiveInt, Problem, Section, repeated
 
 FigureName = Literal[
-    "lattice", "mixing", "free_energy", "bulk_modulus", "pair_map", "ranking", "parity", "training"
+    "lattice",
+    "mixing",
+    "free_energy",
+    "bulk_modulus",
+    "pair_map",
+    "ranking",
+    "parity",
+    "training",
+    "uncertainty",
+    "learning_curve",
 ]
 
 OF_SCREENING = ("ranking",)
 """Figures drawn from the ranking."""
 
-OF_TRAINING = ("parity", "training")
-"""Figures drawn from the tables of the training."""
+OF_TRAINING = ("parity", "training", "uncertainty", "learning_curve")
+"""Figures drawn from the tables of the training ..."""
+
+OF_ENSEMBLES = ("uncertainty",)
+"""... of which these need several models ..."""
+
+OF_LEARNING_CURVES = ("learning_curve",)
+"""... and these trainings on parts of the frames."""
 
 OF_BINARIES = ("lattice", "mixing", "free_energy", "bulk_modulus")
 """Figures with one panel per scan of two elements on one sublattice."""
@@ -36,7 +51,8 @@ class Figures(Section):
         description="lattice, mixing, free_energy, bulk_modulus: one panel per scan of two "
         "elements on one sublattice; pair_map: extreme mixing energy of every pair of elements; "
         "ranking: the best of a screening; parity: predictions of the trained potential over "
-        "labels; training: its errors over epochs.",
+        "labels; training: its errors over epochs; uncertainty: errors of an ensemble over its "
+        "spread; learning_curve: errors over the number of training frames.",
     )
     temperatures_k: list[PositiveFloat] = Field(
         [300.0, 600.0, 900.0],

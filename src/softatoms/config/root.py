@@ -14,7 +14,16 @@ from .campaign import Campaign
 from .composition import Composition
 from .compute import Compute
 from .dataset import Dataset
-from .figures import FEWEST_POINTS, OF_BINARIES, OF_CURVES, OF_SCREENING, OF_TRAINING, Figures
+from .figures import (
+    FEWEST_POINTS,
+    OF_BINARIES,
+    OF_CURVES,
+    OF_ENSEMBLES,
+    OF_LEARNING_CURVES,
+    OF_SCREENING,
+    OF_TRAINING,
+    Figures,
+)
 from .potential import PotentialSection
 from .screening import Screening
 from .training import Training
@@ -25,7 +34,8 @@ DEPENDS_ON: dict[str, tuple[str, ...]] = {
     "screening": ("composition",),
     "dataset": ("potential",),
     "training": ("dataset",),
-    "figures": ("composition", "screening", "training"),
+    "learning_curve": ("training",),
+    "figures": ("composition", "screening", "training", "learning_curve"),
     "report": ("figures",),
 }
 """Which sections the result of a stage depends on besides its own."""
@@ -75,7 +85,7 @@ class CampaignConfig(Section):
 
         Args:
             section: ``potential``, ``composition``, ``screening``, ``dataset``, ``training``,
-                ``figures`` or ``report``.
+                ``learning_curve``, ``figures`` or ``report``.
 
         Returns:
             64 hexadecimal digits.
@@ -94,6 +104,9 @@ class CampaignConfig(Section):
     def _values(self, section: str) -> Any:
         if section == "report":
             return [self.campaign.name, self.campaign.title]
+        if section == "learning_curve":
+            curve = None if self.training is None else self.training.learning_curve
+            return None if curve is None else curve.model_dump(mode="json")
         part: Section | None = getattr(self, section)
         values: Any = None if part is None else part.model_dump(mode="json")
         if section == "potential" and self.potential.is_saved:
@@ -101,6 +114,8 @@ class CampaignConfig(Section):
         if section == "training" and self.training is not None:
             start = self.training.potential
             sha256 = start.description().get("sha256") if start.is_saved else None
+            # Asking for a learning curve trains no model anew.
+            values = self.training.model_dump(mode="json", exclude={"learning_curve"})
             return [values, sha256, self.campaign.seed, self.compute.device]
         if section == "dataset" and self.dataset is not None:
             saved = [p.description().get("sha256") for p in self.dataset.saved_potentials()]
@@ -137,6 +152,12 @@ class CampaignConfig(Section):
                 found.append(Problem(key, f"'{name}' needs the section 'screening'"))
             if name in OF_TRAINING and self.training is None:
                 found.append(Problem(key, f"'{name}' needs the section 'training'"))
+            elif name in OF_ENSEMBLES and self.training and self.training.size < 2:
+                message = f"'{name}' needs an ensemble: training.size of at least 2"
+                found.append(Problem(key, message))
+            elif name in OF_LEARNING_CURVES and self.training and not self.training.learning_curve:
+                message = f"'{name}' needs the section 'training.learning_curve'"
+                found.append(Problem(key, message))
             if name in OF_BINARIES and not found and not self.binary_scans():
                 message = f"'{name}' needs a scan of two elements on one sublattice"
                 found.append(Problem(key, message))

@@ -32,6 +32,35 @@ class Loss(Section):
     )
 
 
+class LearningCurve(Section):
+    """Trainings on parts of the training frames, whose errors say what more frames would gain."""
+
+    fractions: list[Annotated[float, Field(gt=0, le=1)]] = Field(
+        [0.1, 0.3, 1.0], min_length=1, description="Parts of the training frames."
+    )
+    seeds: PositiveInt = Field(
+        1, description="Trainings per part, each with other frames and another network."
+    )
+    draw: Literal["frames", "groups"] = Field(
+        "frames",
+        description="What is drawn: single frames, which tells what more frames of the same kinds "
+        "would gain, or whole groups, which tells what more kinds would.",
+    )
+    equal: Literal["steps", "epochs"] = Field(
+        "steps",
+        description="What all parts have as many of as the whole. Parts of equal epochs cost less, "
+        "but small ones are trained less.",
+    )
+
+    def problems(self, key: Key) -> list[Problem]:
+        """What is wrong beyond types."""
+        return [
+            Problem((*key, "fractions", index), f"{value} is named twice")
+            for index, value in enumerate(self.fractions)
+            if value in self.fractions[:index]
+        ]
+
+
 class Training(Section):
     """A potential to start from, and how it is trained."""
 
@@ -88,10 +117,13 @@ class Training(Section):
         0, description="Sites of weight 0 put into each frame; they carry no information."
     )
     checkpoint_minutes: PositiveFloat = Field(5.0, description="Time between checkpoints in min.")
+    learning_curve: LearningCurve | None = Field(
+        None, description="Trainings on parts of the frames; none if empty."
+    )
 
     def settings(self) -> dict[str, Any]:
         """Arguments of ``TrainingSettings``, the loss as those of ``LossSettings``."""
-        return self.model_dump(exclude={"potential", "frames", "size"})
+        return self.model_dump(exclude={"potential", "frames", "size", "learning_curve"})
 
     def names(self) -> list[str]:
         """Name of each model of the ensemble."""
@@ -103,6 +135,8 @@ class Training(Section):
         if isinstance(self.isolated_energies, dict):
             for symbol in self.isolated_energies:
                 found += element_problem(symbol, (*key, "isolated_energies", symbol))
+        if self.learning_curve is not None:
+            found += self.learning_curve.problems((*key, "learning_curve"))
         loss = self.loss
         if loss.energy_weight == loss.forces_weight == loss.stress_weight == 0.0:
             found.append(Problem((*key, "loss"), "at least one weight must be positive"))

@@ -68,6 +68,16 @@ class CampaignTables:
         """The table ``force_prediction``."""
         return read_table(self.folder / "force_prediction.parquet", "force_prediction")
 
+    @cached_property
+    def calibration(self) -> Table:
+        """The table ``calibration``."""
+        return read_table(self.folder / "calibration.parquet", "calibration")
+
+    @cached_property
+    def learning_curve(self) -> Table:
+        """The table ``learning_curve``."""
+        return read_table(self.folder / "learning_curve.parquet", "learning_curve")
+
 
 class Series(NamedTuple):
     """One quantity of one binary by one method, one point per occupation.

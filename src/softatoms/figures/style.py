@@ -105,6 +105,19 @@ def legend_below(figure: Figure, axes: Axes) -> None:
     figure.legend(handles, labels, loc="outside lower center", ncols=max(1, len(labels)))
 
 
+def plain_log_ticks(axes: Axes) -> None:
+    """Numbers 1, 2, 5 on both logarithmic axes, written out; 1 alone where they would crowd."""
+    from matplotlib.ticker import LogLocator, NullFormatter, NullLocator, StrMethodFormatter
+
+    for axis, (low, high) in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
+        crowded = high > 60.0 * low
+        axis.set_major_locator(LogLocator(subs=(1.0,) if crowded else (1.0, 2.0, 5.0)))
+        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.set_minor_formatter(NullFormatter())
+        if not crowded:
+            axis.set_minor_locator(NullLocator())
+
+
 def method_line(method: str) -> dict[str, Any]:
     """Line style of a method."""
     dashed = {"linestyle": (0, (4, 2)), "linewidth": 1.0} if method == "vegard" else {}

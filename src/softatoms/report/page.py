@@ -19,7 +19,15 @@ from ..errors import SoftatomsError
 from ..figures.data import CampaignTables, composition_label
 from ..files import write_text
 from .numbers import key_numbers
-from .training import HEAD, error_rows, labellers
+from .training import (
+    CALIBRATION_HEAD,
+    ELEMENT_HEAD,
+    HEAD,
+    calibration_rows,
+    element_rows,
+    error_rows,
+    labellers,
+)
 
 if TYPE_CHECKING:
     from ..config import CampaignConfig
@@ -164,9 +172,31 @@ def _training(config: CampaignConfig, data: CampaignTables, figures: Path) -> st
             "of the part train, chose its epoch by the part validation, and did not look at the "
             "part test; no group stands in two parts.</p>",
             f'<div class="wide" id="errors">{_html_table(HEAD, error_rows(data.evaluation))}</div>',
+            *_more_errors(config, data),
             _figures(figures, named),
         ]
     )
+
+
+def _more_errors(config: CampaignConfig, data: CampaignTables) -> list[str]:
+    """Errors of forces by element, and of an ensemble what its spread is worth."""
+    lists = []
+    elements = list(element_rows(data.evaluation))
+    if elements:
+        table = _html_table(ELEMENT_HEAD, elements)
+        lists.append(
+            "<h3>Forces by element, test part</h3>\n"
+            f'<div class="wide" id="errors-by-element">{table}</div>'
+        )
+    if config.training is not None and config.training.size > 1:
+        table = _html_table(CALIBRATION_HEAD, calibration_rows(data.calibration))
+        lists.append(
+            "<h3>Spread of the ensemble</h3>\n<p>Errors are those of the mean of the models. The "
+            "factor between spread and error is fitted to the validation part. Intervals of 68 % "
+            "and 95 % should hold as many of the errors of the test part.</p>\n"
+            f'<div class="wide" id="calibration">{table}</div>'
+        )
+    return lists
 
 
 def _figures(folder: Path, names: Sequence[str]) -> str:

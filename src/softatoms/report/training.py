@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..units import GPA_PER_EV_ANG3
+
 if TYPE_CHECKING:
     from ..config import CampaignConfig
     from ..tables import Table
@@ -16,10 +18,34 @@ HEAD = (
     "frames",
     "energy MAE / RMSE (meV/atom)",
     "force MAE / RMSE (eV/Å)",
-    "stress MAE / RMSE (meV/Å³)",
+    "stress MAE / RMSE (GPa)",
 )
-_QUANTITIES = {"energy": (1e3, 1), "force": (1.0, 3), "stress": (1e3, 2)}
+_QUANTITIES = {"energy": (1e3, 1), "force": (1.0, 3), "stress": (GPA_PER_EV_ANG3, 2)}
 """Factor to the unit of the column, and digits behind the point."""
+
+ELEMENT_HEAD = (
+    "model",
+    "part",
+    "group",
+    "element",
+    "sites",
+    "force MAE (eV/Å)",
+    "force RMSE (eV/Å)",
+    "largest error of a component (eV/Å)",
+)
+
+CALIBRATION_HEAD = (
+    "part",
+    "quantity",
+    "errors",
+    "groups",
+    "RMSE of the mean",
+    "RMS spread",
+    "rank correlation",
+    "factor",
+    "inside 68 % (as it is)",
+    "inside 95 % (as it is)",
+)
 
 _ALL = "all"
 
@@ -35,7 +61,7 @@ def labellers(config: CampaignConfig) -> str:
 
 
 def error_rows(table: Table) -> Iterator[tuple[str, ...]]:
-    """Rows of the list of errors: the test part by group, then each other part as a whole.
+    """Rows of the list of errors: the test part by group and elements, other parts as a whole.
 
     Args:
         table: The table ``evaluation``.
@@ -56,6 +82,57 @@ def error_rows(table: Table) -> Iterator[tuple[str, ...]]:
             for name, (scale, digits) in _QUANTITIES.items()
         ]
         yield (model, split, group, frames, *cells)
+
+
+def element_rows(table: Table) -> Iterator[tuple[str, ...]]:
+    """Rows of the list of force errors by element: the test part, as a whole and by group.
+
+    Args:
+        table: The table ``evaluation``.
+    """
+    rows = [
+        row
+        for row in table.rows()
+        if row["split"] == "test" and row["quantity"] == "force" and row["element"] != _ALL
+    ]
+    for row in sorted(
+        rows, key=lambda row: (*_order((row["model"], "test", row["group"])), row["element"])
+    ):
+        yield (
+            *(row[name] for name in ("model", "split", "group", "element")),
+            str(row["n"] // 3),
+            *(f"{row[name]:.3f}" for name in ("mae", "rmse", "largest")),
+        )
+
+
+def calibration_rows(table: Table) -> Iterator[tuple[str, ...]]:
+    """Rows of the list about the spread of an ensemble: validation and test part as a whole.
+
+    Args:
+        table: The table ``calibration``.
+    """
+    shown = {"energy": ("meV/atom", 1e3, 1), "force": ("eV/Å", 1.0, 3)}
+    for row in table.rows():
+        if row["group"] != _ALL or row["split"] == "train":
+            continue
+        unit, scale, digits = shown[row["quantity"]]
+        ranks, factor, error = (
+            row[name] for name in ("rank_correlation", "factor", "factor_error")
+        )
+        yield (
+            row["split"],
+            row["quantity"],
+            str(row["n"]),
+            str(row["n_groups"]),
+            *(f"{scale * row[name]:.{digits}f} {unit}" for name in ("rmse", "rms_spread")),
+            "" if ranks is None else f"{ranks:.2f}",
+            "none" if factor is None else f"{factor:.2f}" + (f" ± {error:.2f}" if error else ""),
+            *(
+                ("" if factor is None else f"{100.0 * row[f'coverage_{level}']:.0f} % ")
+                + f"({100.0 * row[f'coverage_{level}_raw']:.0f} %)"
+                for level in ("68", "95")
+            ),
+        )
 
 
 def _order(key: tuple[str, str, str]) -> tuple[str, int, bool, str]:

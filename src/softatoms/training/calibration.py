@@ -61,8 +61,8 @@ class Errors:
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.abs(self.errors) / self.spreads[:, None]
 
-    def of(self, inside: NDArray[np.bool_]) -> Errors:
-        """Only some of the rows."""
+    def of(self, inside: NDArray[np.bool_] | NDArray[np.intp]) -> Errors:
+        """Only some of the rows, by a mask or their numbers."""
         return Errors(self.errors[inside], self.spreads[inside], self.groups[inside], self.models)
 
 
@@ -156,12 +156,14 @@ def errors_of(
             models,
         ),
     }
-    found = {}
-    for name, part in everything.items():
-        largest = np.maximum(np.abs(part.errors).max(axis=1, initial=0.0), part.spreads)
-        # A comparison with nan, where there is no label, is false.
-        found[name] = part.of(largest > NOISE[name])
-    return found
+    return {name: above_noise(part, name) for name, part in everything.items()}
+
+
+def above_noise(part: Errors, quantity: str) -> Errors:
+    """Only what has a label, and an error or a spread that is more than rounding."""
+    largest = np.maximum(np.abs(part.errors).max(axis=1, initial=0.0), part.spreads)
+    # A comparison with nan, where there is no label, is false.
+    return part.of(largest > NOISE[quantity])
 
 
 def fit_scale(part: Errors) -> Scale | None:
