@@ -183,8 +183,8 @@ class Slabs(Section):
     )
     layers: PositiveInt = Field(
         4,
-        description="Layers of cells of the parent, of which the cubic fcc cell has two atomic ones "
-        "along [100] and [110], one along [111]; atomic layers below an added row.",
+        description="Layers of cells of the parent, of which the cubic fcc cell has two atomic "
+        "ones along [100] and [110], one along [111]; atomic layers below an added row.",
     )
     size: list[PositiveInt] = Field(
         [2, 2], min_length=2, max_length=2, description="Surface cells along both directions."
