@@ -113,6 +113,10 @@ class Training(Section):
         description="Factor of the penalties of all frames of some groups, by name or pattern such "
         "as 'W_Elastic*'; the first that fits counts, 1 if none does.",
     )
+    frozen: list[str] = Field(
+        default_factory=list,
+        description="Parameters that keep their values, by name or pattern such as 'layers.0.*'.",
+    )
     ghosts: Annotated[int, Field(ge=0)] = Field(
         0, description="Sites of weight 0 put into each frame; they carry no information."
     )

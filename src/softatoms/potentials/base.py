@@ -41,6 +41,8 @@ class Potential(nn.Module, ABC):
             (len(species),) or (1,).
         has_forward_mode: Whether all its operations support forward-mode differentiation; the
             heat flux takes a slower route if not.
+        has_relative_steps: Whether training moves each tensor of parameters in proportion to the
+            size it starts with, because constant factors are part of the parameters.
         options: The options it was built with, enough to build it again.
         remarks: Names of options that do not change any energy.
     """
@@ -49,6 +51,7 @@ class Potential(nn.Module, ABC):
     cutoff: float
     n_layers: int
     has_forward_mode: bool = True
+    has_relative_steps: bool = False
     remarks: frozenset[str] = frozenset()
     isolated_energies: Tensor
     _species_of_number: Tensor

@@ -39,6 +39,7 @@ from .mace_radial import (
     PairRepulsion,
     PairSpecies,
     RadialFunctions,
+    learned,
 )
 from .options import check_elements, check_whole
 
@@ -144,6 +145,7 @@ class Mace(Potential):
     """
 
     name = "mace"
+    has_relative_steps = True
     remarks = frozenset({"source"})
 
     def __init__(
@@ -194,8 +196,7 @@ class Mace(Potential):
         self.repulsion = (
             None if repulsion_power is None else PairRepulsion(repulsion_power, n_species)
         )
-        self.embedding: Tensor
-        self.register_buffer("embedding", torch.zeros(n_species, n_channels).double())
+        self.embedding = learned(n_species, n_channels)
         before: list[Irrep] = [SCALAR]
         blocks = []
         for form in layer_forms:
@@ -251,7 +252,7 @@ class Mace(Potential):
     def isolated_readouts(self) -> Tensor:
         """What the readouts give for an isolated atom of each species in eV, (n_species,)."""
         kinds = torch.arange(len(self.species), device=self.embedding.device)
-        alone = self.embedding
+        alone: Tensor = self.embedding
         energies = alone.new_zeros(len(kinds))
         for number, layer in enumerate(self._layers()):
             alone = layer.alone(alone, kinds)
@@ -369,7 +370,7 @@ class _Layer(nn.Module):
         """
         if self.keep is None:
             return torch.zeros_like(scalars)
-        weight = self.keep.get_buffer(f"weight_{self.features.index(SCALAR)}")
+        weight = self.keep.get_parameter(f"weight_{self.features.index(SCALAR)}")
         return torch.bmm(scalars.unsqueeze(1), weight.index_select(0, kinds)).squeeze(1)
 
     def _products(self, messages: Tensor, nodes: BySpecies) -> Tensor:

@@ -18,6 +18,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from .mace_radial import learned
+
 HIGHEST_DEGREE = 3
 """Degree of the polynomials that pairs times singles can hold."""
 
@@ -106,9 +108,7 @@ class Contraction(nn.Module):
             self.register_buffer(f"_singles_{index}", singles, persistent=False)
             size = (2 * rank + 1) * len(singles) * len(layout.pairs)
             self.register_buffer(f"products_{index}", torch.zeros(count, size).double())
-            self.register_buffer(
-                f"coefficients_{index}", torch.zeros(n_species, n_channels, count).double()
-            )
+            self.register_parameter(f"coefficients_{index}", learned(n_species, n_channels, count))
 
     def forward(self, features: Tensor, species: int) -> list[Tensor]:
         """Results at nodes of one element.
@@ -128,7 +128,7 @@ class Contraction(nn.Module):
         results = []
         for index, (rank, _) in enumerate(self.results):
             singles = own.index_select(0, self.get_buffer(f"_singles_{index}"))
-            coefficients = self.get_buffer(f"coefficients_{index}")[species]
+            coefficients = self.get_parameter(f"coefficients_{index}")[species]
             table = coefficients @ self.get_buffer(f"products_{index}")
             summed = torch.bmm(table.unflatten(1, (-1, len(pairs))), by_channel)
             summed = summed.reshape(table.shape[0], 2 * rank + 1, len(singles), len(features))

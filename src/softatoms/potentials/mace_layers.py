@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from ..gather import Edges, gather
 from ..graph import Graph
-from .mace_radial import RadialNetwork
+from .mace_radial import RadialNetwork, learned
 
 MOST_SUMMED_SPECIES = 6
 """Up to this many elements at once, the first layer sums neighbours element by element."""
@@ -120,7 +120,7 @@ class Linear(nn.Module):
         shape = (n_species, n_in, n_out) if n_species else (n_in, n_out)
         for index, (source, _) in enumerate(self.blocks):
             if source is not None:
-                self.register_buffer(f"weight_{index}", torch.zeros(shape).double())
+                self.register_parameter(f"weight_{index}", learned(*shape))
 
     def forward(self, features: Tensor, species: int | None = None) -> Tensor:
         """The result, shape (n_nodes, n_components_out, n_out)."""
@@ -129,7 +129,7 @@ class Linear(nn.Module):
             if source is None:
                 parts.append(features.new_zeros((len(features), size, self.n_out)))
                 continue
-            weight = self.get_buffer(f"weight_{index}")
+            weight = self.get_parameter(f"weight_{index}")
             matrix = weight if species is None else weight[species]
             parts.append(times(features[:, source], matrix))
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
@@ -256,19 +256,18 @@ class Messages(nn.Module):
             blocks.setdefault((path.sender, path.degree), []).append(number)
         self.paths, self.blocks = list(paths), list(blocks.items())
         self.radial = RadialNetwork(list(widths))
-        self.density: Tensor
         if has_density:
-            self.register_buffer("density", torch.zeros(widths[0]).double())
+            self.density = learned(widths[0])
         for index, ((sender, _), numbers) in enumerate(self.blocks):
             size = len(numbers) * senders[sender][0]
-            self.register_buffer(f"last_{index}", torch.zeros(widths[-1], size).double())
+            self.register_parameter(f"last_{index}", learned(widths[-1], size))
         for number, path in enumerate(paths):
             channels, degree, _ = senders[path.sender]
             if degree and path.degree:
                 size = (2 * path.degree + 1) * (2 * degree + 1)
                 rows = 2 * results[path.result][0] + 1
                 self.register_buffer(f"coupling_{number}", torch.zeros(rows, size).double())
-            self.register_buffer(f"mix_{number}", torch.zeros(channels, n_channels).double())
+            self.register_parameter(f"mix_{number}", learned(channels, n_channels))
 
     def forward(self, around: Surroundings, features: Sequence[Tensor], *, is_last: bool) -> Tensor:
         """Sum messages of neighbours that each have features of their own.
@@ -287,7 +286,7 @@ class Messages(nn.Module):
             hidden = self._hidden(*arrived[n_senders:])
             parts = []
             for index, ((sender, _), numbers) in enumerate(self.blocks):
-                weights = hidden @ self.get_buffer(f"last_{index}")
+                weights = hidden @ self.get_parameter(f"last_{index}")
                 weights = weights.unflatten(1, (1, len(numbers), -1))
                 parts.append(weights * arrived[sender].unsqueeze(2))
             return tuple(parts)
@@ -308,7 +307,7 @@ class Messages(nn.Module):
                 moment = moments[:, :, :, place].flatten(1, 2)
                 result = self.paths[number].result
                 collected[result].append(self._coupled(number, moment))
-                mixes[result].append(self.get_buffer(f"mix_{number}"))
+                mixes[result].append(self.get_parameter(f"mix_{number}"))
         parts = [
             times(torch.cat(values, dim=2), torch.cat(mix))
             if values
@@ -347,9 +346,9 @@ class Messages(nn.Module):
         parts: list[Tensor | None] = [None] * len(self.results)
         for index, ((_, degree), numbers) in enumerate(self.blocks):
             moments = sums[:, degree**2 : (degree + 1) ** 2].flatten(2)
-            last = self.get_buffer(f"last_{index}").unflatten(1, (len(numbers), -1))
+            last = self.get_parameter(f"last_{index}").unflatten(1, (len(numbers), -1))
             for place, number in enumerate(numbers):
-                mix = self.get_buffer(f"mix_{number}")
+                mix = self.get_parameter(f"mix_{number}")
                 weights = (last[:, place].unsqueeze(0) * table.unsqueeze(1)) @ mix
                 value = times(moments, weights.flatten(0, 1))
                 result = self.paths[number].result
@@ -399,16 +398,16 @@ class Readout(nn.Module):
         super().__init__()
         self.activation, self.biases = activation, list(biases)
         for index, (before, after) in enumerate(itertools.pairwise(widths)):
-            self.register_buffer(f"weight_{index}", torch.zeros(before, after).double())
+            self.register_parameter(f"weight_{index}", learned(before, after))
             if biases[index]:
-                self.register_buffer(f"bias_{index}", torch.zeros(after).double())
+                self.register_parameter(f"bias_{index}", learned(after))
 
     def forward(self, scalars: Tensor) -> Tensor:
         """Energies in eV, shape (n_nodes,)."""
         for index, has_bias in enumerate(self.biases):
             if index:
                 scalars = ACTIVATIONS[self.activation](scalars)
-            scalars = scalars @ self.get_buffer(f"weight_{index}")
+            scalars = scalars @ self.get_parameter(f"weight_{index}")
             if has_bias:
-                scalars = scalars + self.get_buffer(f"bias_{index}")
+                scalars = scalars + self.get_parameter(f"bias_{index}")
         return scalars.squeeze(1)

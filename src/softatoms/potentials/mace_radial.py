@@ -1,6 +1,8 @@
 """What MACE knows of an edge: radial functions, spherical harmonics and the short-range repulsion.
 
-Every form has the parameters it was trained with; see mace-torch for where they come from.
+Every form has the parameters it was trained with; see mace-torch for where they come from. What
+mace-torch trains are parameters here too; the functions of the distance, the harmonics and the
+repulsion are given and stay so.
 """
 
 from __future__ import annotations
@@ -22,6 +24,11 @@ BOHR = 0.529
 """Bohr radius in Å, as the models were trained."""
 SCREENING = (3.2, 0.9423, 0.4028, 0.2016)
 """Decay of the four terms of the universal screening function."""
+
+
+def learned(*shape: int) -> nn.Parameter:
+    """Numbers that training may change; they have no gradient before it says so."""
+    return nn.Parameter(torch.zeros(shape, dtype=torch.float64), requires_grad=False)
 
 
 def envelope(ratio: Tensor, power: int) -> Tensor:
@@ -140,12 +147,12 @@ class RadialNetwork(nn.Module):
         super().__init__()
         self.n_layers = len(widths) - 1
         for index, (before, after) in enumerate(itertools.pairwise(widths)):
-            self.register_buffer(f"weight_{index}", torch.zeros(before, after).double())
+            self.register_parameter(f"weight_{index}", learned(before, after))
 
     def forward(self, values: Tensor) -> Tensor:
         """Neurons of the last hidden layer, shape (n_edges, widths[-1])."""
         for index in range(self.n_layers):
-            values = functional.silu(values @ self.get_buffer(f"weight_{index}"))
+            values = functional.silu(values @ self.get_parameter(f"weight_{index}"))
         return values
 
 

@@ -103,6 +103,25 @@ def load_potential(name: str | Path, **options: Any) -> Potential:
     )
 
 
+def with_seed(
+    name: str, options: Mapping[str, Any], seed: int, *, index: int = 0
+) -> dict[str, Any]:
+    """Options of one of several models that differ in their seeds.
+
+    Args:
+        name: Name of a potential.
+        options: Its options; their own seed goes before the other.
+        seed: Seed of the first model.
+        index: Number of the model.
+
+    Returns:
+        The options with a seed, or as they are for a potential whose parameters are not random.
+    """
+    if "seed" not in inspect.signature(BACKENDS[name].maker()).parameters:
+        return dict(options)
+    return {**options, "seed": options.get("seed", seed) + index}
+
+
 def save_potential(potential: Potential, directory: str | Path) -> None:
     """Save a potential so that :func:`load_potential` gives back the same energies.
 

@@ -18,7 +18,7 @@ from ..errors import CheckpointError, OptionError
 from ..evaluation import evaluate_batch
 from ..neighbours_many import neighbour_pairs_of_many
 from ..potentials.base import Potential
-from ..potentials.registry import load_potential
+from ..potentials.registry import load_potential, with_seed
 from ..structure import SoftAtoms
 from .calibration import Calibration
 from .loop import Trained, train
@@ -107,7 +107,8 @@ def train_ensemble(
     models = []
     for index in range(size):
         seed = settings.seed + index
-        start = load_potential(name, **{**options, "seed": seed})
+        own = {key: value for key, value in options.items() if key != "seed"}
+        start = load_potential(name, **with_seed(name, own, seed))
         home = None if folder is None else Path(folder) / f"{index:02d}"
         models.append(
             train(start, frames, replace(settings, seed=seed), folder=home, report=report)

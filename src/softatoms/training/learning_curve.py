@@ -17,7 +17,7 @@ from ..dataset.frames import Frame
 from ..dataset.parquet_frames import read_frames
 from ..errors import SoftatomsError
 from ..evaluation import check_device
-from ..potentials.registry import load_potential
+from ..potentials.registry import load_potential, with_seed
 from ..stopping import REQUEUE
 from ..tables import write_table
 from .batches import shuffled_batches
@@ -82,7 +82,7 @@ def run_learning_curve(
             part = fraction_of(dataset, fraction, seed, whole_groups=curve.draw == "groups")
             options = dict(section.potential.options)
             if not section.potential.is_saved:
-                options["seed"] = options.get("seed", settings.seed) + repeat
+                options = with_seed(section.potential.name, options, settings.seed, index=repeat)
             start = load_potential(section.potential.name, **options)
             about = _about(fraction, seed, part)
             trained: Trained | None = None

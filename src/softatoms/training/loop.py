@@ -31,10 +31,14 @@ from .loss import Penalties, errors, penalties, weighted
 from .optimisation import (
     LearningRate,
     RunningAverage,
+    clip,
     copy_into,
+    frozen_names,
     make_optimiser,
     optimiser_tensors,
     restore_optimiser,
+    set_rate,
+    sizes_of,
 )
 from .reference_energies import refuse_absurd_labels, set_isolated_energies
 from .settings import TrainingSettings
@@ -137,6 +141,10 @@ class _Trainer:
         named = [*self.model.named_parameters()]
         if not named:
             raise OptionError(f"the {potential.name} potential has no parameters to train")
+        frozen = frozen_names([name for name, _ in named], settings.frozen)
+        for _, parameter in named:
+            parameter.requires_grad_(False)
+        named = [(name, parameter) for name, parameter in named if name not in frozen]
         self.names = [name for name, _ in named]
         self.parameters: list[nn.Parameter] = [parameter for _, parameter in named]
         for parameter in self.parameters:
@@ -152,7 +160,8 @@ class _Trainer:
             self._collate([held_out[index] for index in indices])
             for indices in fixed_batches(held_out, settings.atoms_per_batch)
         ]
-        self.optimiser = make_optimiser(self.parameters, settings)
+        self.sizes = sizes_of(self.parameters) if self.model.has_relative_steps else None
+        self.optimiser = make_optimiser(self.parameters, settings, self.sizes)
         self.rate = LearningRate(settings)
         self.average = RunningAverage(self.parameters, settings.ema_decay)
         self.best = [value.clone() for value in self.average.values]
@@ -227,16 +236,12 @@ class _Trainer:
                 )
                 for index, example in enumerate(examples)
             ]
-        rate = self.rate.rate(self.epoch + self.batch / n_batches)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
+        set_rate(self.optimiser, self.rate.rate(self.epoch + self.batch / n_batches))
         found = self._penalties(self._collate(examples), differentiable=True)
         loss = weighted(found.means(), settings.loss)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        norm = float(
-            nn.utils.clip_grad_norm_(self.parameters, settings.largest_gradient or math.inf)
-        )
+        norm = clip(self.parameters, settings.largest_gradient, self.sizes)
         if not math.isfinite(norm):
             raise TrainingError(
                 f"epoch {self.epoch + 1}: the gradient is not finite on frames "

@@ -4,21 +4,84 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ..errors import OptionError
 from .settings import TrainingSettings
 
 
 def make_optimiser(
-    parameters: Sequence[nn.Parameter], settings: TrainingSettings
+    parameters: Sequence[nn.Parameter],
+    settings: TrainingSettings,
+    sizes: Sequence[float] | None = None,
 ) -> torch.optim.Optimizer:
-    """The optimiser that the settings ask for."""
+    """The optimiser that the settings ask for.
+
+    Args:
+        parameters: What to optimise.
+        settings: How.
+        sizes: Unit in which each tensor of parameters is to be moved; its gradient has to be given
+            by the tensor in this unit. All are moved in the same if None.
+    """
     kind = torch.optim.AdamW if settings.optimiser == "adamw" else torch.optim.Adam
-    return kind(
-        parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, amsgrad=False
-    )
+    rest: dict[str, Any] = {"lr": settings.learning_rate, "amsgrad": False}
+    if sizes is None:
+        return kind(parameters, weight_decay=settings.weight_decay, **rest)
+    groups = [
+        {"params": [parameter], "size": size, "weight_decay": settings.weight_decay / size}
+        for parameter, size in zip(parameters, sizes, strict=True)
+    ]
+    return kind(groups, **rest)
+
+
+def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    """Give an optimiser a learning rate, in the unit of each tensor where there are such."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate * group.get("size", 1.0)
+
+
+def sizes_of(parameters: Sequence[nn.Parameter]) -> list[float]:
+    """Root mean square of each tensor of parameters; 1 where all are 0."""
+    roots = [parameter.detach().double().square().mean().sqrt() for parameter in parameters]
+    return [float(root) or 1.0 for root in roots]
+
+
+def clip(
+    parameters: Sequence[nn.Parameter], largest: float | None, sizes: Sequence[float] | None = None
+) -> float:
+    """Cut the gradient to a norm, after it is turned into one by tensors in units of their sizes.
+
+    Returns:
+        The norm before.
+    """
+    if sizes is not None:
+        for parameter, size in zip(parameters, sizes, strict=True):
+            if parameter.grad is not None:
+                parameter.grad *= size
+    return float(nn.utils.clip_grad_norm_(parameters, largest or math.inf))
+
+
+def frozen_names(names: Sequence[str], patterns: Sequence[str]) -> set[str]:
+    """Names of parameters that patterns fit.
+
+    Raises:
+        OptionError: If a pattern fits none, or nothing is left to train.
+    """
+    found: set[str] = set()
+    for pattern in patterns:
+        own = [name for name in names if fnmatchcase(name, pattern)]
+        if not own:
+            raise OptionError(
+                f"frozen: '{pattern}' fits no parameter; there are {', '.join(names)}"
+            )
+        found.update(own)
+    if len(found) == len(names) > 0:
+        raise OptionError("frozen: fits all parameters, so that nothing is left to train")
+    return found
 
 
 def optimiser_tensors(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -90,6 +90,7 @@ class TrainingSettings:
         stress_limit: The same for a stress component in eV/Å³.
         group_weights: Factor of the penalties of all frames of some groups, by name or pattern such
             as ``W_Elastic*``; the first pattern that fits counts, and 1 if none does.
+        frozen: Names of parameters that keep their values, or patterns such as ``layers.0.*``.
         ghosts: Sites of weight 0 to put into each training frame at random places, anew in every
             epoch; see ``augmentation.py``.
         checkpoint_minutes: Longest time between checkpoints; one is written after every epoch too.
@@ -118,12 +119,15 @@ class TrainingSettings:
     forces_limit: float = 1000.0
     stress_limit: float = 100.0
     group_weights: Mapping[str, float] = field(default_factory=dict)
+    frozen: Sequence[str] = field(default_factory=list)
     ghosts: int = 0
     checkpoint_minutes: float = 5.0
 
     def __post_init__(self) -> None:
         for pattern, factor in check_mapping(self.group_weights, "group_weights").items():
             check_positive(factor, f"group_weights of '{pattern}'")
+        if isinstance(self.frozen, str) or not all(isinstance(name, str) for name in self.frozen):
+            raise OptionError(f"frozen must be a list of names, got {self.frozen!r}")
         for name in ("epochs", "plateau_epochs", "atoms_per_batch"):
             check_whole(getattr(self, name), name, least=1)
         for name in ("seed", "ghosts"):

@@ -14,7 +14,7 @@ from .. import provenance
 from ..dataset.parquet_frames import read_frames
 from ..errors import SoftatomsError
 from ..evaluation import check_device
-from ..potentials.registry import load_potential
+from ..potentials.registry import load_potential, with_seed
 from ..stopping import REQUEUE
 from ..tables import write_table
 from .calibration import Calibration, calibrate, calibration_rows, errors_of
@@ -83,7 +83,7 @@ def run_stage(
         own = dataclasses.replace(settings, seed=settings.seed + index)
         options = dict(section.potential.options)
         if not section.potential.is_saved:
-            options["seed"] = options.get("seed", settings.seed) + index
+            options = with_seed(section.potential.name, options, settings.seed, index=index)
         trained = train(
             load_potential(section.potential.name, **options),
             dataset,
