@@ -52,6 +52,7 @@ bench: env
 	$(BIN)/python benchmarks/backends.py
 	$(BIN)/python benchmarks/dynamics.py
 	$(BIN)/python benchmarks/dynamics_drift.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/training_versus_mace.py --quick --finetune 0.5
 
 # On a machine with a GPU and an environment of its own, e.g. `make gpu-check BIN=/usr/bin`.
 gpu-check:
