@@ -90,7 +90,7 @@ def test_rows_are_the_errors_of_trainings_on_parts(tmp_path: Path) -> None:
 
 
 def test_small_parts_get_as_many_steps(tmp_path: Path) -> None:
-    settings = TrainingSettings(epochs=20, atoms_per_batch=24, patience=4, warm_up=0.5)
+    settings = TrainingSettings(epochs=6, atoms_per_batch=24, patience=4, warm_up=0.5)
     whole, part = dataset(), fraction_of(dataset(), 0.25, 0)
     found = settings_of_part(settings, fresh(), whole, part, equal="steps")
     done = [
@@ -101,7 +101,7 @@ def test_small_parts_get_as_many_steps(tmp_path: Path) -> None:
         )
     ]
     assert done[1].steps == pytest.approx(done[0].steps, rel=0.1)
-    more = found.epochs / 20
+    more = found.epochs / 6
     assert 3.0 < more < 5.0
     assert found.warm_up == pytest.approx(0.5 * more, rel=0.05)
     assert found.patience == round(4 * more)

@@ -65,7 +65,8 @@ def draw(config: CampaignConfig, data: CampaignTables) -> Figure:
             axes.plot(sizes, scale * np.array(means), color=colour, label=split)
             slope = exponent(frames, errors)
             if slope is not None:
-                lines.append(f"{split}: exponent {slope.value:.2f} ± {slope.error:.2f}")
+                value = f"{slope.value:.2f}".replace("-", "\N{MINUS SIGN}")
+                lines.append(f"{split}: exponent {value} ± {slope.error:.2f}")
         axes.set_xlabel("training frames")
         axes.set_ylabel(label)
         low, high = axes.get_ylim()
