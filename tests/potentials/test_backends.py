@@ -49,6 +49,7 @@ class TestHarmonic(BackendSuite):
 class NetworkSuite(BackendSuite):
     name: ClassVar[str]
     n_layers: ClassVar[int]
+    own: ClassVar[dict[str, int]] = {}
     species = ("Cu", "O")
     lattice_constant = 3.7
 
@@ -62,6 +63,7 @@ class NetworkSuite(BackendSuite):
             typical_neighbours=12.0,
             isolated_energies={"Cu": -3.5, "O": -1.75},
             seed=0,
+            **self.own,
         )
 
 
@@ -93,3 +95,15 @@ class TestPaiNNTwoLayers(NetworkSuite):
 class TestPaiNNThreeLayers(NetworkSuite):
     name = "painn"
     n_layers = 3
+
+
+class TestPaiNNWithTensors(NetworkSuite):
+    name = "painn"
+    n_layers = 2
+    own: ClassVar[dict[str, int]] = {"max_order": 2}
+
+
+class TestPaiNNWithTensorsInOneLayer(NetworkSuite):
+    name = "painn"
+    n_layers = 1
+    own: ClassVar[dict[str, int]] = {"max_order": 2}

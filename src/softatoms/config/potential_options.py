@@ -173,7 +173,7 @@ class HarmonicOptions(_FreshOptions):
 
 
 class NetworkOptions(_OfElements):
-    """Options of the potentials schnet and painn."""
+    """Options of the potentials schnet and, with one more, painn."""
 
     cutoff: PositiveFloat = Field(5.0, description="Radius in Å.")
     n_features: int = Field(32, ge=1, le=8192, description="Number of features per node.")
@@ -183,6 +183,18 @@ class NetworkOptions(_OfElements):
         30.0, description="Number of neighbours for which messages are scaled to order 1."
     )
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of the initial parameters.")
+
+
+class PaiNNOptions(NetworkOptions):
+    """Options of the potential painn."""
+
+    max_order: int = Field(
+        1,
+        ge=1,
+        le=2,
+        description="1: scalar and vector features, as published; 2: tensors too, without which "
+        "crystals of inversion-symmetric sites have no angles.",
+    )
 
 
 CHGNET_MODELS = ("0.3.0", "r2scan", "0.2.0")
@@ -248,7 +260,7 @@ OPTIONS: dict[str, type[_Options]] = {
     "gupta": GuptaOptions,
     "harmonic": HarmonicOptions,
     "schnet": NetworkOptions,
-    "painn": NetworkOptions,
+    "painn": PaiNNOptions,
     "chgnet": CHGNetOptions,
     "mace": MaceOptions,
 }
