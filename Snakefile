@@ -48,5 +48,10 @@ if campaign.training and campaign.training.learning_curve:
     include: "workflow/rules/learning_curve.smk"
 
 
+if campaign.physics:
+
+    include: "workflow/rules/physics.smk"
+
+
 onsuccess:
     print(f"Results: {results()}")

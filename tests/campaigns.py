@@ -59,10 +59,17 @@ SMALL: dict[str, Any] = {
         "atoms_per_batch": 8,
         "learning_curve": {"fractions": [0.3, 0.5, 1.0], "equal": "epochs"},
     },
+    # The network has not learnt anything: what it gives, or why it gives nothing, has to show.
+    "physics": {
+        "crystals": {"copper": {"prototype": "fcc", "elements": ["Cu"]}},
+        "checks": ["equation_of_state", "elastic"],
+        "given": [{"source": "measured", "values": {"copper": {"C11": 177.0, "a": 3.61}}}],
+        "tolerances": {"max_steps": 30},
+    },
     "figures": {
         "names": [
             *("lattice", "mixing", "free_energy", "bulk_modulus", "pair_map", "ranking"),
-            *("parity", "training", "uncertainty", "learning_curve"),
+            *("parity", "training", "uncertainty", "learning_curve", "physics_checks"),
         ],
         "dots_per_inch": 50,
     },
@@ -135,6 +142,13 @@ class Results:
         )
         curve = self.tables / "learning_curve.parquet"
         codes.append(self.command("learning-curve", "--frames", frames, "--out", curve))
+        codes.append(
+            self.command(
+                "physics",
+                *("--model", self.folder / "model"),
+                *("--out", self.tables / "physics_checks.parquet"),
+            )
+        )
         figures = self.folder / "figures"
         codes.append(self.command("figures", "--tables", self.tables, "--out", figures))
         codes.append(

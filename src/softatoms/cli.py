@@ -143,6 +143,15 @@ def _parser() -> argparse.ArgumentParser:
     curve.add_argument(
         "--minutes", type=float, help="wall time after which to stop and go on later"
     )
+    physics = command(
+        "physics",
+        _physics,
+        "properties of crystals by the model of the campaign, and what they are compared with",
+        out="table to write (Parquet)",
+    )
+    physics.add_argument(
+        "--model", type=Path, help="directory of the trained model, if the campaign trains one"
+    )
     collect = command(
         "collect",
         _collect,
@@ -309,6 +318,16 @@ def _learning_curve(arguments: argparse.Namespace) -> int:
         minutes=arguments.minutes,
         say=_say,
     )
+
+
+def _physics(arguments: argparse.Namespace) -> int:
+    config = _load(arguments)
+    if config.physics is None:
+        raise SoftatomsError(f"{arguments.config}: physics: is required for physics checks")
+    from .physics.stage import run_stage
+
+    run_stage(config, model=arguments.model, out=arguments.out, say=_say)
+    return 0
 
 
 def _collect(arguments: argparse.Namespace) -> int:

@@ -213,7 +213,12 @@ PHYSICS_CHECKS = TableSchema(
         Column("check_id", "text", "", "crystal, model, reference and quantity"),
         Column("crystal", "text", "", "name of the crystal"),
         Column("model", "text", "", "name of the potential that is checked"),
-        Column("reference", "text", "", "name of the potential it should agree with"),
+        Column(
+            "reference",
+            "text",
+            "",
+            "name of the potential it should agree with, or source of published numbers",
+        ),
         Column("quantity", "text", "", "what is compared"),
         Column("unit", "text", "", "unit of the values; empty where neither has one"),
         Column("model_value", "real", "of the row", "what the potential gives", "unless_ok"),

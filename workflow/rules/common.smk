@@ -66,6 +66,13 @@ def calibration_files():
     return [results("tables", "calibration.parquet")] if campaign.training.size > 1 else []
 
 
+def checked_model():
+    """The files of the model of the physics checks, if the campaign trains one."""
+    if not campaign.training:
+        return []
+    return [results("model", file) for file in ("potential.json", "weights.safetensors")]
+
+
 def folder(files):
     """The folder in which all of these files are."""
     return os.path.dirname(files[0])
@@ -78,6 +85,7 @@ def tables():
         names += ["evaluation", "training_history", "prediction", "force_prediction"]
         names += ["calibration"] if campaign.training.size > 1 else []
         names += ["learning_curve"] if campaign.training.learning_curve else []
+    names += ["physics_checks"] if campaign.physics else []
     return [results("tables", f"{name}.parquet") for name in names]
 
 

@@ -19,6 +19,7 @@ FigureName = Literal[
     "training",
     "uncertainty",
     "learning_curve",
+    "physics_checks",
 ]
 
 OF_SCREENING = ("ranking",)
@@ -32,6 +33,9 @@ OF_ENSEMBLES = ("uncertainty",)
 
 OF_LEARNING_CURVES = ("learning_curve",)
 """... and these trainings on parts of the frames."""
+
+OF_PHYSICS = ("physics_checks",)
+"""Figures drawn from the table of physics checks."""
 
 OF_BINARIES = ("lattice", "mixing", "free_energy", "bulk_modulus")
 """Figures with one panel per scan of two elements on one sublattice."""
@@ -52,7 +56,8 @@ class Figures(Section):
         "elements on one sublattice; pair_map: extreme mixing energy of every pair of elements; "
         "ranking: the best of a screening; parity: predictions of the trained potential over "
         "labels; training: its errors over epochs; uncertainty: errors of an ensemble over its "
-        "spread; learning_curve: errors over the number of training frames.",
+        "spread; learning_curve: errors over the number of training frames; "
+        "physics_checks: properties of crystals by the model over those it is compared with.",
     )
     temperatures_k: list[PositiveFloat] = Field(
         [300.0, 600.0, 900.0],

@@ -20,10 +20,12 @@ from .figures import (
     OF_CURVES,
     OF_ENSEMBLES,
     OF_LEARNING_CURVES,
+    OF_PHYSICS,
     OF_SCREENING,
     OF_TRAINING,
     Figures,
 )
+from .physics import Physics
 from .potential import PotentialSection
 from .screening import Screening
 from .training import Training
@@ -35,10 +37,15 @@ DEPENDS_ON: dict[str, tuple[str, ...]] = {
     "dataset": ("potential",),
     "training": ("dataset",),
     "learning_curve": ("training",),
-    "figures": ("composition", "screening", "training", "learning_curve"),
+    "physics": ("potential", "training"),
+    "figures": ("composition", "screening", "training", "learning_curve", "physics"),
     "report": ("figures",),
 }
 """Which sections the result of a stage depends on besides its own."""
+
+
+UNSEEN_IF_ABSENT = ("physics",)
+"""Sections without which fingerprints are what they were before there were such sections."""
 
 
 class CampaignConfig(Section):
@@ -51,6 +58,9 @@ class CampaignConfig(Section):
     screening: Screening | None = Field(None, description="Filters and ranking; none if empty.")
     dataset: Dataset | None = Field(None, description="Labelled structures; none if empty.")
     training: Training | None = Field(None, description="Training of a potential; none if empty.")
+    physics: Physics | None = Field(
+        None, description="Properties of crystals to compare; none if empty."
+    )
     figures: Figures = Field(default_factory=Figures, description="Figures.")
 
     def n_tasks(self) -> int:
@@ -85,7 +95,7 @@ class CampaignConfig(Section):
 
         Args:
             section: ``potential``, ``composition``, ``screening``, ``dataset``, ``training``,
-                ``learning_curve``, ``figures`` or ``report``.
+                ``learning_curve``, ``physics``, ``figures`` or ``report``.
 
         Returns:
             64 hexadecimal digits.
@@ -97,7 +107,11 @@ class CampaignConfig(Section):
             if name not in wanted:
                 wanted.append(name)
                 waiting += DEPENDS_ON[name]
-        values = {name: self._values(name) for name in sorted(wanted)}
+        values = {
+            name: self._values(name)
+            for name in sorted(wanted)
+            if name not in UNSEEN_IF_ABSENT or getattr(self, name) is not None
+        }
         text = json.dumps(values, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -117,6 +131,11 @@ class CampaignConfig(Section):
             # Asking for a learning curve trains no model anew.
             values = self.training.model_dump(mode="json", exclude={"learning_curve"})
             return [values, sha256, self.campaign.seed, self.compute.device]
+        if section == "physics" and self.physics is not None:
+            against = self.physics_against()
+            is_saved = against is not None and against.is_saved
+            sha256 = against.description().get("sha256") if against and is_saved else None
+            return [values, sha256, self.compute.device]
         if section == "dataset" and self.dataset is not None:
             saved = [p.description().get("sha256") for p in self.dataset.saved_potentials()]
             return [values, saved, self.campaign.seed, self.compute.device, self.compute.dtype]
@@ -145,6 +164,9 @@ class CampaignConfig(Section):
             if self.training.frames is None and self.dataset is None:
                 message = "is required without the section 'dataset'"
                 found.append(Problem(("training", "frames"), message))
+        if self.physics is not None:
+            found += self.physics.problems(("physics",))
+            found += [] if found else self._problems_of_physics(self.physics)
         found += self.figures.problems(("figures",))
         for index, name in enumerate(self.figures.names):
             key: Key = ("figures", "names", index)
@@ -158,6 +180,8 @@ class CampaignConfig(Section):
             elif name in OF_LEARNING_CURVES and self.training and not self.training.learning_curve:
                 message = f"'{name}' needs the section 'training.learning_curve'"
                 found.append(Problem(key, message))
+            if name in OF_PHYSICS and self.physics is None:
+                found.append(Problem(key, f"'{name}' needs the section 'physics'"))
             if name in OF_BINARIES and not found and not self.binary_scans():
                 message = f"'{name}' needs a scan of two elements on one sublattice"
                 found.append(Problem(key, message))
@@ -167,6 +191,35 @@ class CampaignConfig(Section):
         if not found:
             found += self._uncovered_elements()
         return found
+
+    def physics_against(self) -> PotentialSection | None:
+        """The potential that the physics checks compare with, if there is one."""
+        if self.physics is not None and self.physics.against is not None:
+            return self.physics.against
+        if self.dataset is None or self.dataset.labels.calculator != "softatoms":
+            return None
+        return self.dataset.labels.potential
+
+    def _problems_of_physics(self, section: Physics) -> list[Problem]:
+        """What the physics checks need of other sections."""
+        key: Key = ("physics", "against")
+        against = self.physics_against()
+        if against is None and not section.given:
+            message = "is required without 'given' numbers: there is nothing to compare with"
+            return [Problem(key, message)]
+        if self.training is None and against == self.potential:
+            return [Problem(key, "is the potential of the campaign itself, and none is trained")]
+        model = self.potential if self.training is None else self.training.potential
+        covered = model.elements()
+        return [
+            Problem(
+                ("physics", "crystals", name, "elements", index),
+                f"{element} is not covered by the model, which has {', '.join(covered)}",
+            )
+            for name, crystal in section.crystals.items()
+            for index, element in enumerate(crystal.elements)
+            if covered and element not in covered
+        ]
 
     def _most_points(self) -> int:
         """Compositions on the finest scan of two elements."""

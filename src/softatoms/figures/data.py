@@ -78,6 +78,11 @@ class CampaignTables:
         """The table ``learning_curve``."""
         return read_table(self.folder / "learning_curve.parquet", "learning_curve")
 
+    @cached_property
+    def physics_checks(self) -> Table:
+        """The table ``physics_checks``."""
+        return read_table(self.folder / "physics_checks.parquet", "physics_checks")
+
 
 class Series(NamedTuple):
     """One quantity of one binary by one method, one point per occupation.

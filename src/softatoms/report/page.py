@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from ..config.figures import OF_TRAINING
+from ..config.figures import OF_PHYSICS, OF_TRAINING
 from ..errors import SoftatomsError
 from ..figures.data import CampaignTables, composition_label
 from ..files import write_text
+from . import physics
 from .numbers import key_numbers
 from .training import (
     CALIBRATION_HEAD,
@@ -82,8 +83,10 @@ def write_report(config: CampaignConfig, tables: Path, figures: Path, out: Path)
         "numbers": _numbers(config, data),
         "ranking": _ranking(config, data),
         "training": _training(config, data, figures),
+        "physics": _physics(config, data, figures),
         "figures": _figures(
-            figures, [name for name in config.figure_names() if name not in OF_TRAINING]
+            figures,
+            [name for name in config.figure_names() if name not in (*OF_TRAINING, *OF_PHYSICS)],
         ),
         "provenance": _provenance(data),
         "config": html.escape(_as_yaml(config)),
@@ -197,6 +200,23 @@ def _more_errors(config: CampaignConfig, data: CampaignTables) -> list[str]:
             f'<div class="wide" id="calibration">{table}</div>'
         )
     return lists
+
+
+def _physics(config: CampaignConfig, data: CampaignTables, figures: Path) -> str:
+    if config.physics is None:
+        return ""
+    rows = list(physics.check_rows(data.physics_checks))
+    named = [figure for figure in config.figure_names() if figure in OF_PHYSICS]
+    return "\n".join(
+        [
+            "<h2>Physics checks</h2>",
+            "<p>Properties of crystals, each at rest in its own potential. Errors are model minus "
+            "reference over the size of the reference. What has no value is listed too, with the "
+            "reason; all numbers are in <code>tables/physics_checks.parquet</code>.</p>",
+            f'<div class="wide" id="checks">{_html_table(physics.HEAD, rows)}</div>',
+            _figures(figures, named),
+        ]
+    )
 
 
 def _figures(folder: Path, names: Sequence[str]) -> str:
