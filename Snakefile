@@ -13,6 +13,7 @@ include: "workflow/rules/common.smk"
 
 wildcard_constraints:
     shard=r"\d+",
+    round=r"\d+",
 
 
 report: "workflow/report/campaign.rst"
@@ -41,6 +42,11 @@ if campaign.dataset:
 if campaign.training:
 
     include: "workflow/rules/train.smk"
+
+
+if campaign.active_learning:
+
+    include: "workflow/rules/active_learning.smk"
 
 
 if campaign.training and campaign.training.learning_curve:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import __version__
+from .active_learning import commands as active_learning
 from .errors import SoftatomsError
 from .files import check_writable
 
@@ -25,6 +26,9 @@ Command = Callable[[argparse.Namespace], int]
 
 BAD_INPUT = 2
 """Exit code when a file or an option is wrong."""
+
+_WRITTEN = ("out", "runs_out", "reference", "table_out", "extxyz", "exploration_out")
+"""Options that name a file to write."""
 
 _OF_ARGUMENTS = (
     *(errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.EACCES, errno.EPERM),
@@ -38,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = _parser().parse_args(arguments)
     run: Command = parsed.run
     try:
-        for name in ("out", "runs_out", "reference", "table_out", "extxyz"):
+        for name in _WRITTEN:
             check_writable(getattr(parsed, name, None), is_folder=run in (_figures, _train))
         check_writable(getattr(parsed, "checkpoint", None), is_folder=True)
         return run(parsed)
@@ -100,6 +104,9 @@ def _parser() -> argparse.ArgumentParser:
         "--skipped", type=Path, help="generate, merge: table of what was left out of the frames"
     )
     dataset.add_argument("--shard", type=int, help="label: number of the job, from 0")
+    dataset.add_argument(
+        "--round", type=int, help="label: round of active learning that the frames come from"
+    )
     dataset.add_argument("--labels", nargs="*", type=Path, help="merge: what the label jobs wrote")
     dataset.add_argument(
         "--table", dest="table_out", type=Path, help="table with one row per frame, if wanted"
@@ -124,6 +131,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     train.add_argument(
         "--checkpoint", type=Path, help="folder for checkpoints; a killed job goes on from there"
+    )
+    train.add_argument(
+        "--round", type=int, help="round of active learning, from 0; its settings count from 1 on"
+    )
+    train.add_argument(
+        "--start",
+        nargs="*",
+        default=[],
+        type=Path,
+        help="first model of the round before, to go on from; the others lie beside it",
     )
     train.add_argument(
         "--minutes", type=float, help="wall time after which to stop and go on later"
@@ -152,6 +169,20 @@ def _parser() -> argparse.ArgumentParser:
     physics.add_argument(
         "--model", type=Path, help="directory of the trained model, if the campaign trains one"
     )
+    explore = command(
+        "explore",
+        _explore,
+        "look for structures that the models of a round do not know, and select some for labels",
+        out="frames to label (Parquet)",
+    )
+    active_learning.add_explore_options(explore)
+    between = command(
+        "active-learning",
+        _active_learning,
+        "join what a round labelled with the frames there were, or sum up all rounds",
+        out="frames of the next round (merge), or table (table)",
+    )
+    active_learning.add_round_options(between)
     collect = command(
         "collect",
         _collect,
@@ -278,7 +309,9 @@ def _dataset(arguments: argparse.Namespace) -> int:
     if arguments.step == "generate":
         stage.generate_step(config, **given, say=_say)
     elif arguments.step == "label":
-        stage.label_step(config, **given, checkpoint=arguments.checkpoint)
+        stage.label_step(
+            config, **given, checkpoint=arguments.checkpoint, round_number=arguments.round
+        )
     elif arguments.step == "merge":
         stage.merge_step(config, **given, **written)
     else:
@@ -299,6 +332,8 @@ def _train(arguments: argparse.Namespace) -> int:
         tables=arguments.tables,
         checkpoint=arguments.checkpoint,
         minutes=arguments.minutes,
+        round_number=arguments.round,
+        start=arguments.start[0] if arguments.start else None,
         say=_say,
     )
 
@@ -328,6 +363,14 @@ def _physics(arguments: argparse.Namespace) -> int:
 
     run_stage(config, model=arguments.model, out=arguments.out, say=_say)
     return 0
+
+
+def _explore(arguments: argparse.Namespace) -> int:
+    return active_learning.explore(arguments, _say)
+
+
+def _active_learning(arguments: argparse.Namespace) -> int:
+    return active_learning.between_rounds(arguments, _say)
 
 
 def _collect(arguments: argparse.Namespace) -> int:

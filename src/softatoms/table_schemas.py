@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .table_columns import Column, TableSchema
+from .table_schemas_learning import ACTIVE_LEARNING, EXPLORATION
 from .table_schemas_training import (
     CALIBRATION,
     EVALUATION,
@@ -255,6 +256,8 @@ SCHEMAS = {
         TRAINING_HISTORY,
         PREDICTION,
         FORCE_PREDICTION,
+        ACTIVE_LEARNING,
+        EXPLORATION,
         CALIBRATION,
         LEARNING_CURVE,
         PHYSICS_CHECKS,

@@ -78,6 +78,61 @@ def folder(files):
     return os.path.dirname(files[0])
 
 
+def round_file(round, *parts):
+    """A file of one round of active learning."""
+    return results("active_learning", str(round), *parts)
+
+
+def frames_of_round(round):
+    """The frames that the models of a round are trained on."""
+    return round_file(round, "frames.parquet") if round else results("dataset", "frames.parquet")
+
+
+def models_of_round(round):
+    """The files of the models of a round; those of the last one are the models of the campaign."""
+    if round == campaign.active_learning.rounds:
+        return model_files()
+    return [
+        round_file(round, name, file)
+        for name in campaign.training.names()
+        for file in ("potential.json", "weights.safetensors")
+    ]
+
+
+def evaluation_of_round(round):
+    """The errors of the models of a round."""
+    if round == campaign.active_learning.rounds:
+        return results("tables", "evaluation.parquet")
+    return round_file(round, "tables", "evaluation.parquet")
+
+
+def training_inputs(round):
+    """What the models of a round are made from; of a campaign without rounds if it is None."""
+    if round is None:
+        return {"frames": campaign.training.frames or results("dataset", "frames.parquet")}
+    goes_on = round > 0 and campaign.active_learning.start == "previous"
+    start = {"start": models_of_round(round - 1)} if goes_on else {}
+    return {"frames": frames_of_round(round), **start}
+
+
+def training_options(round, input):
+    """Options of the command that trains the models of a round."""
+    if round is None:
+        return ""
+    start = f" --start {folder(input.start)}" if "start" in input.keys() else ""
+    return f"--round {round}{start}"
+
+
+def training_digest(round):
+    """Fingerprint of what the training of a round depends on."""
+    return campaign.section_digest("active_learning" if round else "training")
+
+
+def last_round():
+    """Number of the last round of active learning, None without any."""
+    return campaign.active_learning.rounds if campaign.active_learning else None
+
+
 def tables():
     """The tables of the campaign."""
     names = ["composition", "runs", *(["ranking"] if campaign.screening else [])]
@@ -86,6 +141,7 @@ def tables():
         names += ["calibration"] if campaign.training.size > 1 else []
         names += ["learning_curve"] if campaign.training.learning_curve else []
     names += ["physics_checks"] if campaign.physics else []
+    names += ["active_learning", "exploration"] if campaign.active_learning else []
     return [results("tables", f"{name}.parquet") for name in names]
 
 

@@ -5,6 +5,7 @@ rule figures:
     input:
         config=ancient(CAMPAIGN_FILE),
         tables=tables(),
+        control=campaign.figures.control or [],
     output:
         png=[
             report(

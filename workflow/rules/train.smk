@@ -3,8 +3,8 @@
 
 rule train:
     input:
+        **training_inputs(last_round()),
         config=ancient(CAMPAIGN_FILE),
-        frames=campaign.training.frames or results("dataset", "frames.parquet"),
     output:
         models=model_files(),
         evaluation=results("tables", "evaluation.parquet"),
@@ -25,11 +25,13 @@ rule train:
         runtime=attempts(1440),
         gpu=1 if campaign.compute.device == "cuda" else 0,
     params:
-        digest=campaign.section_digest("training"),
+        digest=training_digest(last_round()),
+        options=lambda wildcards, input: training_options(last_round(), input),
         model=lambda wildcards, output: folder(output.models),
         tables=lambda wildcards, output: folder([output.evaluation]),
         # Outside the declared outputs, which Snakemake removes before it repeats a job.
         checkpoint=results("checkpoints", "training"),
     shell:
-        "softatoms train --config {input.config:q} --frames {input.frames:q} --out {params.model:q}"
-        " --tables {params.tables:q} --checkpoint {params.checkpoint:q} > {log:q} 2>&1"
+        "softatoms train --config {input.config:q} --frames {input.frames:q} {params.options}"
+        " --out {params.model:q} --tables {params.tables:q} --checkpoint {params.checkpoint:q}"
+        " > {log:q} 2>&1"

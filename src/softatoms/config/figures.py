@@ -20,6 +20,7 @@ FigureName = Literal[
     "uncertainty",
     "learning_curve",
     "physics_checks",
+    "active_learning",
 ]
 
 OF_SCREENING = ("ranking",)
@@ -36,6 +37,9 @@ OF_LEARNING_CURVES = ("learning_curve",)
 
 OF_PHYSICS = ("physics_checks",)
 """Figures drawn from the table of physics checks."""
+
+OF_ACTIVE_LEARNING = ("active_learning",)
+"""Figures drawn from the tables of active learning."""
 
 OF_BINARIES = ("lattice", "mixing", "free_energy", "bulk_modulus")
 """Figures with one panel per scan of two elements on one sublattice."""
@@ -57,7 +61,13 @@ class Figures(Section):
         "ranking: the best of a screening; parity: predictions of the trained potential over "
         "labels; training: its errors over epochs; uncertainty: errors of an ensemble over its "
         "spread; learning_curve: errors over the number of training frames; "
-        "physics_checks: properties of crystals by the model over those it is compared with.",
+        "physics_checks: properties of crystals by the model over those it is compared with; "
+        "active_learning: errors and uncertainty over rounds.",
+    )
+    control: str | None = Field(
+        None,
+        description="Table active_learning of another campaign, such as one that chooses at "
+        "random, drawn beside that of this one; none if empty.",
     )
     temperatures_k: list[PositiveFloat] = Field(
         [300.0, 600.0, 900.0],
@@ -69,4 +79,7 @@ class Figures(Section):
 
     def problems(self, key: Key) -> list[Problem]:
         """What is wrong beyond types."""
-        return repeated(list(self.names), (*key, "names"))
+        found = repeated(list(self.names), (*key, "names"))
+        if self.control is not None and "active_learning" not in self.names:
+            found.append(Problem((*key, "control"), "goes with the figure 'active_learning' only"))
+        return found

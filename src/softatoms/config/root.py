@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import Field
 
+from .active_learning import FEWEST_MODELS, ActiveLearning
 from .base import Key, Problem, Section
 from .campaign import Campaign
 from .composition import Composition
@@ -16,6 +17,7 @@ from .compute import Compute
 from .dataset import Dataset
 from .figures import (
     FEWEST_POINTS,
+    OF_ACTIVE_LEARNING,
     OF_BINARIES,
     OF_CURVES,
     OF_ENSEMBLES,
@@ -37,14 +39,17 @@ DEPENDS_ON: dict[str, tuple[str, ...]] = {
     "dataset": ("potential",),
     "training": ("dataset",),
     "learning_curve": ("training",),
+    "active_learning": ("training",),
     "physics": ("potential", "training"),
-    "figures": ("composition", "screening", "training", "learning_curve", "physics"),
+    "figures": (
+        *("composition", "screening", "training", "learning_curve", "active_learning", "physics"),
+    ),
     "report": ("figures",),
 }
 """Which sections the result of a stage depends on besides its own."""
 
 
-UNSEEN_IF_ABSENT = ("physics",)
+UNSEEN_IF_ABSENT = ("active_learning", "physics")
 """Sections without which fingerprints are what they were before there were such sections."""
 
 
@@ -60,6 +65,9 @@ class CampaignConfig(Section):
     training: Training | None = Field(None, description="Training of a potential; none if empty.")
     physics: Physics | None = Field(
         None, description="Properties of crystals to compare; none if empty."
+    )
+    active_learning: ActiveLearning | None = Field(
+        None, description="Rounds of exploration, labels and training; none if empty."
     )
     figures: Figures = Field(default_factory=Figures, description="Figures.")
 
@@ -95,7 +103,8 @@ class CampaignConfig(Section):
 
         Args:
             section: ``potential``, ``composition``, ``screening``, ``dataset``, ``training``,
-                ``learning_curve``, ``physics``, ``figures`` or ``report``.
+                ``learning_curve``, ``active_learning``, ``physics``, ``figures`` or
+                ``report``.
 
         Returns:
             64 hexadecimal digits.
@@ -139,6 +148,10 @@ class CampaignConfig(Section):
         if section == "dataset" and self.dataset is not None:
             saved = [p.description().get("sha256") for p in self.dataset.saved_potentials()]
             return [values, saved, self.campaign.seed, self.compute.device, self.compute.dtype]
+        if section == "active_learning" and self.active_learning is not None:
+            compute = self.compute
+            values = self.active_learning.values()
+            return [values, self.campaign.seed, compute.device, compute.dtype]
         if section == "composition":
             compute = self.compute
             return [
@@ -167,6 +180,8 @@ class CampaignConfig(Section):
         if self.physics is not None:
             found += self.physics.problems(("physics",))
             found += [] if found else self._problems_of_physics(self.physics)
+        if self.active_learning is not None:
+            found += self._problems_of_rounds(self.active_learning)
         found += self.figures.problems(("figures",))
         for index, name in enumerate(self.figures.names):
             key: Key = ("figures", "names", index)
@@ -182,6 +197,8 @@ class CampaignConfig(Section):
                 found.append(Problem(key, message))
             if name in OF_PHYSICS and self.physics is None:
                 found.append(Problem(key, f"'{name}' needs the section 'physics'"))
+            if name in OF_ACTIVE_LEARNING and self.active_learning is None:
+                found.append(Problem(key, f"'{name}' needs the section 'active_learning'"))
             if name in OF_BINARIES and not found and not self.binary_scans():
                 message = f"'{name}' needs a scan of two elements on one sublattice"
                 found.append(Problem(key, message))
@@ -220,6 +237,26 @@ class CampaignConfig(Section):
             for index, element in enumerate(crystal.elements)
             if covered and element not in covered
         ]
+
+    def _problems_of_rounds(self, section: ActiveLearning) -> list[Problem]:
+        """What active learning needs of other sections."""
+        key: Key = ("active_learning",)
+        found = section.problems(key)
+        if self.dataset is None:
+            found.append(Problem(key, "needs the section 'dataset', which labels what is found"))
+        if self.training is None:
+            found.append(Problem(key, "needs the section 'training'"))
+            return found
+        if self.training.size < FEWEST_MODELS:
+            message = (
+                f"must be at least {FEWEST_MODELS} for 'active_learning', whose uncertainty is the "
+                f"spread of an ensemble, got {self.training.size}"
+            )
+            found.append(Problem(("training", "size"), message))
+        if self.training.frames is not None:
+            message = "must be empty for 'active_learning', which adds to frames of 'dataset'"
+            found.append(Problem(("training", "frames"), message))
+        return found
 
     def _most_points(self) -> int:
         """Compositions on the finest scan of two elements."""

@@ -50,7 +50,13 @@ def generate_step(config: CampaignConfig, *, out: Path, skipped: Path, say: Say)
 
 
 def label_step(
-    config: CampaignConfig, *, frames: Path, shard: int, out: Path, checkpoint: Path | None
+    config: CampaignConfig,
+    *,
+    frames: Path,
+    shard: int,
+    out: Path,
+    checkpoint: Path | None,
+    round_number: int | None = None,
 ) -> None:
     """Label the share of one job.
 
@@ -60,6 +66,7 @@ def label_step(
         shard: Number of the job, from 0.
         out: File of the labelled frames.
         checkpoint: Folder where labels are kept as soon as they are known.
+        round_number: Round of active learning that the frames come from; None for the dataset.
 
     Raises:
         SoftatomsError: If there is no such job, or the frames are of another configuration.
@@ -69,9 +76,14 @@ def label_step(
         raise SoftatomsError(
             f"--shard: there is no job {shard}; the jobs are numbered 0 to {wanted.labels.jobs - 1}"
         )
-    chosen = shard_of(_planned(config, frames), shard, wanted.labels.jobs)
-    done = _labelled(config, chosen, checkpoint, f"label-{shard:05d}")
-    write_frames(out, done, _origin(config, done))
+    of, name = "dataset", f"label-{shard:05d}"
+    if round_number is not None:
+        if config.active_learning is None:
+            raise SoftatomsError("--round: the configuration has no section 'active_learning'")
+        of, name = "active_learning", f"round-{round_number:02d}-{name}"
+    chosen = shard_of(_planned(config, frames, of), shard, wanted.labels.jobs)
+    done = _labelled(config, chosen, checkpoint, name)
+    write_frames(out, done, _origin(config, done, of))
 
 
 def merge_step(
@@ -237,21 +249,26 @@ def _finish(
     say(f"{out}: {len(sound)} frames ({parts}), {failed} failed, {len(left_out)} left out")
 
 
-def _origin(config: CampaignConfig, frames: Sequence[Frame]) -> provenance.Provenance:
+def _origin(
+    config: CampaignConfig, frames: Sequence[Frame], of: str = "dataset"
+) -> provenance.Provenance:
     labels = section(config).labels
     used = any(frame.status == "ok" for frame in frames) and labels.calculator == "softatoms"
-    fingerprint = potential_sha256(labels) if used and section(config).generators else ""
-    return provenance.collect(config, "dataset", fingerprint)
+    fresh = section(config).generators or of != "dataset"
+    fingerprint = potential_sha256(labels) if used and fresh else ""
+    return provenance.collect(config, of, fingerprint)
 
 
-def _planned(config: CampaignConfig, path: Path) -> list[Frame]:
+def _planned(config: CampaignConfig, path: Path, of: str = "dataset") -> list[Frame]:
     read = read_frames(path)
-    _check_origin(config, path, read.provenance)
+    _check_origin(config, path, read.provenance, of)
     return list(read.frames)
 
 
-def _check_origin(config: CampaignConfig, path: Path, origin: provenance.Provenance | None) -> None:
-    if origin is None or origin.config_hash != config.section_digest("dataset"):
+def _check_origin(
+    config: CampaignConfig, path: Path, origin: provenance.Provenance | None, of: str = "dataset"
+) -> None:
+    if origin is None or origin.config_hash != config.section_digest(of):
         raise FramesError(f"{path}: belongs to another configuration; run the step before again")
 
 

@@ -64,6 +64,11 @@ class CampaignTables:
         return read_table(self.folder / "prediction.parquet", "prediction")
 
     @cached_property
+    def active_learning(self) -> Table:
+        """The table ``active_learning``."""
+        return read_table(self.folder / "active_learning.parquet", "active_learning")
+
+    @cached_property
     def force_prediction(self) -> Table:
         """The table ``force_prediction``."""
         return read_table(self.folder / "force_prediction.parquet", "force_prediction")

@@ -14,15 +14,16 @@ from .. import provenance
 from ..dataset.parquet_frames import read_frames
 from ..errors import SoftatomsError
 from ..evaluation import check_device
-from ..potentials.registry import load_potential, with_seed
 from ..stopping import REQUEUE
 from ..tables import write_table
 from .calibration import Calibration, calibrate, calibration_rows, errors_of
 from .card import save_trained
+from .checkpoints import identity
 from .ensemble import Committee, committee
-from .examples import labelled
+from .examples import labelled, split_frames
 from .loop import Trained, train
 from .metrics import Prediction, force_rows, metric_rows, prediction_rows, predictions
+from .rounds import checkpoint_folder, settings_of_round, starting_potential
 from .settings import LossSettings, TrainingSettings
 
 MEAN = "-mean"
@@ -51,6 +52,8 @@ def run_stage(
     checkpoint: Path | None,
     minutes: float | None,
     say: Callable[[str], None],
+    round_number: int | None = None,
+    start: Path | None = None,
 ) -> int:
     """Train the models of a campaign, evaluate them, and write everything.
 
@@ -63,6 +66,8 @@ def run_stage(
         checkpoint: Folder for checkpoints.
         minutes: Wall time of all models together.
         say: Is told one line per epoch and file.
+        round_number: Round of active learning, if this is one.
+        start: First model of the round before, to go on from; the others lie beside it.
 
     Returns:
         0, or ``REQUEUE`` if the training was stopped: nothing is written then.
@@ -75,20 +80,21 @@ def run_stage(
     provenance.git_revision()
     torch.set_num_threads(config.compute.threads)
     check_device(config.compute.device)
-    settings = settings_of(config, section)
+    settings = settings_of_round(config, settings_of(config, section), round_number, start)
     dataset = read_frames(frames).frames
     started = time.monotonic()
     done: list[tuple[Trained, TrainingSettings]] = []
     for index in range(section.size):
         own = dataclasses.replace(settings, seed=settings.seed + index)
-        options = dict(section.potential.options)
-        if not section.potential.is_saved:
-            options = with_seed(section.potential.name, options, settings.seed, index=index)
+        potential = starting_potential(section, settings.seed, index, start)
+        fingerprints = identity(potential, *split_frames(dataset), own)
         trained = train(
-            load_potential(section.potential.name, **options),
+            potential,
             dataset,
             own,
-            folder=None if checkpoint is None else checkpoint / f"{index:02d}",
+            folder=None
+            if checkpoint is None
+            else checkpoint_folder(checkpoint, index, fingerprints),
             wall_time=None if minutes is None else 60.0 * minutes - (time.monotonic() - started),
             report=lambda row: say(epoch_line(row)),
         )
@@ -96,7 +102,8 @@ def run_stage(
             say(f"stopped after {len(trained.history)} epochs: {trained.reason}")
             return REQUEUE
         done.append((trained, own))
-    _write(config, dataset, done, out=out, tables=tables, say=say)
+    of = "active_learning" if round_number else "training"
+    _write(config, dataset, done, of=of, out=out, tables=tables, say=say)
     return 0
 
 
@@ -119,6 +126,7 @@ def _write(
     dataset: tuple[Any, ...],
     done: list[tuple[Trained, TrainingSettings]],
     *,
+    of: str,
     out: Path,
     tables: Path | None,
     say: Callable[[str], None],
@@ -151,7 +159,7 @@ def _write(
     if tables is None:
         return
     potential = done[0][0].potential
-    origin = provenance.collect(config, "training", potential.sha256())
+    origin = provenance.collect(config, of, potential.sha256())
     origin = dataclasses.replace(origin, dtype=done[0][1].dtype)
     spread: dict[str, Any] = {}
     if together is not None:

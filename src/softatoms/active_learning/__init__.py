@@ -1,0 +1,1 @@
+"""Active learning: look for what models do not know, label it, train on it, and look again."""
