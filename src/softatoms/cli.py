@@ -481,3 +481,5 @@ def _job_name(shard: int) -> str:
 
 def _say(line: str) -> None:
     sys.stdout.write(f"{line}\n")
+    # A log is read while the job still runs.
+    sys.stdout.flush()

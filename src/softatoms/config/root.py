@@ -40,7 +40,7 @@ DEPENDS_ON: dict[str, tuple[str, ...]] = {
     "training": ("dataset",),
     "learning_curve": ("training",),
     "active_learning": ("training",),
-    "physics": ("potential", "training"),
+    "physics": ("potential", "training", "active_learning"),
     "figures": (
         *("composition", "screening", "training", "learning_curve", "active_learning", "physics"),
     ),
