@@ -150,10 +150,10 @@ class ActiveLearning(Section):
         description="Share of the trajectories of each round, rounded, whose frames validate; the "
         "others train.",
     )
-    start: Literal["previous", "scratch"] = Field(
-        "previous",
-        description="previous: training goes on from the models of the round before; scratch: it "
-        "starts as the first one did.",
+    start: Literal["scratch", "previous"] = Field(
+        "scratch",
+        description="scratch: each training starts as the first one did; previous: it goes on from "
+        "the models of the round before.",
     )
     epochs: PositiveInt | None = Field(
         None, description="Epochs of each round; those of the section training if empty."
