@@ -29,9 +29,13 @@ rule all:
         targets(),
 
 
-include: "workflow/rules/composition.smk"
-include: "workflow/rules/collect.smk"
 include: "workflow/rules/figures.smk"
+
+
+if campaign.composition:
+
+    include: "workflow/rules/composition.smk"
+    include: "workflow/rules/collect.smk"
 
 
 if campaign.dataset:
@@ -49,14 +53,14 @@ if campaign.active_learning:
     include: "workflow/rules/active_learning.smk"
 
 
-if campaign.training and campaign.training.learning_curve:
-
-    include: "workflow/rules/learning_curve.smk"
-
-
 if campaign.physics:
 
     include: "workflow/rules/physics.smk"
+
+
+if campaign.training and campaign.training.learning_curve:
+
+    include: "workflow/rules/learning_curve.smk"
 
 
 onsuccess:

@@ -21,6 +21,7 @@ from .files import check_writable
 
 if TYPE_CHECKING:
     from .config import CampaignConfig
+    from .potentials.base import Potential
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -86,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
         "--manifest", type=Path, help="table of all tasks; made on the spot if not given"
     )
     scan.add_argument("--shard", type=int, help="number of the job, from 0; all jobs if not given")
+    scan.add_argument("--model", type=Path, help="the trained potential, if that is what scans use")
     scan.add_argument("--runs-out", type=Path, help="table about the job itself, if wanted")
     scan.add_argument(
         "--checkpoint", type=Path, help="folder for finished parts; a killed job goes on from there"
@@ -145,6 +147,29 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--minutes", type=float, help="wall time after which to stop and go on later"
     )
+    explore = command(
+        "explore",
+        _explore,
+        "look for structures that the models of a round do not know, and select some for labels",
+        out="frames to label (Parquet)",
+    )
+    active_learning.add_explore_options(explore)
+    between = command(
+        "active-learning",
+        _active_learning,
+        "join what a round labelled with the frames there were, or sum up all rounds",
+        out="frames of the next round (merge), or table (table)",
+    )
+    active_learning.add_round_options(between)
+    physics = command(
+        "physics",
+        _physics,
+        "properties of crystals by the model of the campaign, and what they are compared with",
+        out="table to write (Parquet)",
+    )
+    physics.add_argument(
+        "--model", type=Path, help="directory of the trained model, if the campaign trains one"
+    )
     curve = command(
         "learning-curve",
         _learning_curve,
@@ -160,29 +185,6 @@ def _parser() -> argparse.ArgumentParser:
     curve.add_argument(
         "--minutes", type=float, help="wall time after which to stop and go on later"
     )
-    physics = command(
-        "physics",
-        _physics,
-        "properties of crystals by the model of the campaign, and what they are compared with",
-        out="table to write (Parquet)",
-    )
-    physics.add_argument(
-        "--model", type=Path, help="directory of the trained model, if the campaign trains one"
-    )
-    explore = command(
-        "explore",
-        _explore,
-        "look for structures that the models of a round do not know, and select some for labels",
-        out="frames to label (Parquet)",
-    )
-    active_learning.add_explore_options(explore)
-    between = command(
-        "active-learning",
-        _active_learning,
-        "join what a round labelled with the frames there were, or sum up all rounds",
-        out="frames of the next round (merge), or table (table)",
-    )
-    active_learning.add_round_options(between)
     collect = command(
         "collect",
         _collect,
@@ -215,7 +217,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _manifest(arguments: argparse.Namespace) -> int:
-    config = _load(arguments)
+    config = _load_scans(arguments)
     from . import provenance
     from .composition.tasks import manifest_rows
     from .tables import write_table
@@ -229,7 +231,7 @@ def _manifest(arguments: argparse.Namespace) -> int:
 
 def _scan(arguments: argparse.Namespace) -> int:
     started = time.monotonic()
-    config = _load(arguments)
+    config = _load_scans(arguments)
     from . import provenance
 
     # Read now, and kept: the sources may change while the job runs.
@@ -252,7 +254,6 @@ def _scan(arguments: argparse.Namespace) -> int:
 
     from .composition.scan import run_shard
     from .evaluation import check_device
-    from .potentials.registry import load_potential
     from .progress import Progress
     from .tables import write_table
 
@@ -261,7 +262,7 @@ def _scan(arguments: argparse.Namespace) -> int:
     try:
         check_device(config.compute.device)
         key = "potential"
-        potential = load_potential(config.potential.name, **config.potential.options)
+        potential = _potential(config, arguments.model)
     except SoftatomsError as error:
         raise SoftatomsError(f"{arguments.config}: {key}: {error}") from None
     job = "scan" if arguments.shard is None else _job_name(arguments.shard)
@@ -288,6 +289,16 @@ def _scan(arguments: argparse.Namespace) -> int:
     if arguments.runs_out is not None:
         write_table(arguments.runs_out, "runs", [run], origin)
     return 0
+
+
+def _potential(config: CampaignConfig, model: Path | None) -> Potential:
+    from .potentials.registry import load_potential
+
+    if not config.potential.is_trained:
+        return load_potential(config.potential.name, **config.potential.options)
+    if model is None:
+        raise SoftatomsError("is trained by the campaign: say where it is with --model")
+    return load_potential(str(model))
 
 
 def _dataset(arguments: argparse.Namespace) -> int:
@@ -338,6 +349,24 @@ def _train(arguments: argparse.Namespace) -> int:
     )
 
 
+def _explore(arguments: argparse.Namespace) -> int:
+    return active_learning.explore(arguments, _say)
+
+
+def _active_learning(arguments: argparse.Namespace) -> int:
+    return active_learning.between_rounds(arguments, _say)
+
+
+def _physics(arguments: argparse.Namespace) -> int:
+    config = _load(arguments)
+    if config.physics is None:
+        raise SoftatomsError(f"{arguments.config}: physics: is required for physics checks")
+    from .physics.stage import run_stage
+
+    run_stage(config, model=arguments.model, out=arguments.out, say=_say)
+    return 0
+
+
 def _learning_curve(arguments: argparse.Namespace) -> int:
     config = _load(arguments)
     if config.training is None or config.training.learning_curve is None:
@@ -353,24 +382,6 @@ def _learning_curve(arguments: argparse.Namespace) -> int:
         minutes=arguments.minutes,
         say=_say,
     )
-
-
-def _physics(arguments: argparse.Namespace) -> int:
-    config = _load(arguments)
-    if config.physics is None:
-        raise SoftatomsError(f"{arguments.config}: physics: is required for physics checks")
-    from .physics.stage import run_stage
-
-    run_stage(config, model=arguments.model, out=arguments.out, say=_say)
-    return 0
-
-
-def _explore(arguments: argparse.Namespace) -> int:
-    return active_learning.explore(arguments, _say)
-
-
-def _active_learning(arguments: argparse.Namespace) -> int:
-    return active_learning.between_rounds(arguments, _say)
 
 
 def _collect(arguments: argparse.Namespace) -> int:
@@ -461,6 +472,13 @@ def _load(arguments: argparse.Namespace) -> CampaignConfig:
     from .config import load_config
 
     return load_config(arguments.config)
+
+
+def _load_scans(arguments: argparse.Namespace) -> CampaignConfig:
+    config = _load(arguments)
+    if config.composition is None:
+        raise SoftatomsError(f"{arguments.config}: composition: is required to scan")
+    return config
 
 
 def _manifest_rows(config: CampaignConfig, path: Path) -> list[dict[str, Any]]:

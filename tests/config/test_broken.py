@@ -113,6 +113,12 @@ BROKEN = {
     ),
     "required key missing": (("campaign", "name"), None, "campaign.name", "is required"),
     "required section missing": (("potential",), None, "potential", "is required"),
+    "a potential that nothing trains": (
+        ("potential",),
+        {"name": "trained"},
+        "potential.name",
+        "'trained' needs the section 'training'",
+    ),
     "unknown device": (("compute", "device"), "cuda0", "compute.device", "did you mean 'cuda'?"),
     "unknown method": (
         (*SCAN, "methods"),
@@ -333,6 +339,34 @@ def run_manifest(path: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, s
     if code:
         assert sorted(path.parent.rglob("*")) == before
     return code, capsys.readouterr().err
+
+
+def test_what_is_missing_where_compositions_are_not_scanned(tmp_path, capsys):
+    path = tmp_path / "nothing.yaml"
+    path.write_text(yaml.safe_dump({name: GOOD[name] for name in ("campaign", "potential")}))
+    code, error = run_manifest(path, capsys)
+    assert code == 2
+    assert "composition: is required without a section 'dataset', 'training' or 'physics'" in error
+    generator = {
+        "name": "warm",
+        "parent": {"lattice": "fcc", "species": ["Cu"]},
+        "dynamics": {"snapshots": 1},
+    }
+    network = {"name": "painn", "options": {"elements": ["Cu"]}}
+    config = {
+        "campaign": GOOD["campaign"],
+        "potential": {"name": "trained"},
+        "dataset": {"generators": [generator]},
+        "training": {"potential": network},
+        "figures": {"names": []},
+    }
+    path.write_text(yaml.safe_dump(config))
+    code, error = run_manifest(path, capsys)
+    assert code == 2
+    assert "dataset.dynamics_potential: is required" in error
+    config["dataset"]["dynamics_potential"] = network
+    path.write_text(yaml.safe_dump(config))
+    assert run_manifest(path, capsys) == (2, f"{path}: composition: is required to scan\n")
 
 
 def test_the_unbroken_one_works(tmp_path, capsys):

@@ -22,7 +22,7 @@ def planned(clone: Clone, config: str | Path, *targets: str) -> dict[str, int]:
 
 def test_a_dataset_is_made_once_and_again_only_where_needed(clone: Clone) -> None:
     assert planned(clone, CONFIG) == JOBS
-    clone.snakemake("--cores", "1", "--configfile", CONFIG, "--", TABLE)
+    clone.snakemake("--cores", "1", "--configfile", CONFIG)
     rows = pq.read_table(clone.root / TABLE).to_pylist()
     assert len(rows) == 13
     assert {row["status"] for row in rows} == {"ok"}

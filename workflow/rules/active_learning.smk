@@ -115,7 +115,7 @@ rule active_learning_frames:
         digest=campaign.section_digest("active_learning"),
         before=lambda wildcards: int(wildcards.round) - 1,
     shell:
-        "softatoms active-learning --step merge --config {input.config:q} --round {params.before}"
+        "softatoms active-learning --step merge --config {input.config:q} --round {params.before:q}"
         " --frames {input.frames:q} --selected {input.selected:q} --labels {input.labels:q}"
         " --out {output.frames:q} --table {output.table:q} > {log:q} 2>&1"
 

@@ -61,9 +61,9 @@ def model_files():
     ]
 
 
-def calibration_files():
-    """The table about the spread of an ensemble, if there is one."""
-    return [results("tables", "calibration.parquet")] if campaign.training.size > 1 else []
+def scanned_model():
+    """The files of the potential of the scans, if the campaign trains it."""
+    return checked_model() if campaign.potential.is_trained else []
 
 
 def checked_model():
@@ -71,6 +71,11 @@ def checked_model():
     if not campaign.training:
         return []
     return [results("model", file) for file in ("potential.json", "weights.safetensors")]
+
+
+def calibration_files():
+    """The table about the spread of an ensemble, if there is one."""
+    return [results("tables", "calibration.parquet")] if campaign.training.size > 1 else []
 
 
 def folder(files):
@@ -135,20 +140,22 @@ def last_round():
 
 def tables():
     """The tables of the campaign."""
-    names = ["composition", "runs", *(["ranking"] if campaign.screening else [])]
+    names = ["composition", "runs"] if campaign.composition else []
+    names += ["ranking"] if campaign.screening else []
     if campaign.training:
         names += ["evaluation", "training_history", "prediction", "force_prediction"]
         names += ["calibration"] if campaign.training.size > 1 else []
         names += ["learning_curve"] if campaign.training.learning_curve else []
-    names += ["physics_checks"] if campaign.physics else []
     names += ["active_learning", "exploration"] if campaign.active_learning else []
+    names += ["physics_checks"] if campaign.physics else []
     return [results("tables", f"{name}.parquet") for name in names]
 
 
 def targets():
     """What a finished campaign consists of."""
     dataset = [results("tables", "dataset.parquet")] if campaign.dataset else []
-    return [*tables(), *figure_files("png", "pdf"), results("report.html"), *dataset]
+    pages = [*figure_files("png", "pdf"), results("report.html")] if tables() else []
+    return [*tables(), *pages, *dataset]
 
 
 CAMPAIGN_FILE = campaign_file()

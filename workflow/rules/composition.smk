@@ -26,6 +26,7 @@ rule scan:
     input:
         config=ancient(CAMPAIGN_FILE),
         manifest=rules.manifest.output.manifest,
+        model=scanned_model(),
     output:
         table=results("shards", "composition", "{shard}.parquet"),
         runs=results("shards", "composition", "{shard}.runs.parquet"),
@@ -42,9 +43,10 @@ rule scan:
         gpu=1 if campaign.compute.device == "cuda" else 0,
     params:
         digest=campaign.section_digest("composition"),
+        model=lambda wildcards, input: ["--model", folder(input.model)] if input.model else [],
         # Outside the declared outputs, which Snakemake removes before it repeats a job.
         checkpoint=lambda wildcards: results("checkpoints", "composition", wildcards.shard),
     shell:
         "softatoms scan --config {input.config:q} --manifest {input.manifest:q}"
-        " --shard {wildcards.shard} --checkpoint {params.checkpoint:q}"
+        " --shard {wildcards.shard} {params.model:q} --checkpoint {params.checkpoint:q}"
         " --runs-out {output.runs:q} --out {output.table:q} > {log:q} 2>&1"

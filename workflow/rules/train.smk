@@ -32,6 +32,6 @@ rule train:
         # Outside the declared outputs, which Snakemake removes before it repeats a job.
         checkpoint=results("checkpoints", "training"),
     shell:
-        "softatoms train --config {input.config:q} --frames {input.frames:q} {params.options}"
+        "softatoms train --config {input.config:q} --frames {input.frames:q} {params.options:q}"
         " --out {params.model:q} --tables {params.tables:q} --checkpoint {params.checkpoint:q}"
         " > {log:q} 2>&1"

@@ -103,7 +103,7 @@ class Scanner:
         return Outcome([rows[task.identifier] for task in tasks], self.evaluations)
 
     def _settings(self, coupling: Coupling) -> Settings:
-        relaxation, compute = self.config.composition.relaxation, self.config.compute
+        relaxation, compute = self.config.scanned().relaxation, self.config.compute
         return Settings(
             coupling=coupling,
             pressure_tolerance=relaxation.pressure_tolerance_gpa / GPA_PER_EV_ANG3,
@@ -211,7 +211,7 @@ class Scanner:
         a = lattice_parameter(lattice, self._linear(task)[0])
         if task.method != "sqs":
             return soft_crystal(lattice, a, task.occupation), None
-        sqs = self.config.composition.sqs
+        sqs = self.config.scanned().sqs
         if lattice.name not in self._supercells:
             empty = supercell(lattice, sqs.supercell)
             self._supercells[lattice.name] = empty, shell_counts(empty, sqs.shells)

@@ -127,9 +127,9 @@ def formula(fractions: Mapping[str, float]) -> str:
 def list_tasks(config: CampaignConfig) -> list[Task]:
     """All tasks of a campaign, in the order of its configuration."""
     tasks: list[Task] = []
-    for scan in config.composition.scans:
+    for scan in config.scanned().scans:
         for prototype_name, method in product(scan.prototypes, scan.methods):
-            replicates = config.composition.sqs.replicates if method == "sqs" else 1
+            replicates = config.scanned().sqs.replicates if method == "sqs" else 1
             for occupation in _occupations(scan, PROTOTYPES[prototype_name]):
                 tasks += [
                     _task(config, scan.name, prototype_name, method, replicate, occupation)
@@ -201,7 +201,7 @@ def _task(
     prototype = PROTOTYPES[prototype_name]
     content: list[Any] = [scan, prototype_name, method, replicate, occupation]
     if method == "sqs":
-        content += [config.campaign.seed, config.composition.sqs.model_dump()]
+        content += [config.campaign.seed, config.scanned().sqs.model_dump()]
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     composition = formula(overall_fractions(prototype, occupation))
     return Task(
@@ -221,7 +221,7 @@ def _cost(
     if method == "vegard":
         return _VEGARD_COST
     if method == "sqs":
-        a, b, c = config.composition.sqs.supercell
+        a, b, c = config.scanned().sqs.supercell
         return float(prototype.sites_per_cube * a * b * c)
     sites = len(prototype.sites)
     nodes = sum(n * len(occupation[name]) for name, n in prototype.sublattices.items())

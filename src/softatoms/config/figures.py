@@ -17,10 +17,10 @@ FigureName = Literal[
     "ranking",
     "parity",
     "training",
+    "active_learning",
+    "physics_checks",
     "uncertainty",
     "learning_curve",
-    "physics_checks",
-    "active_learning",
 ]
 
 OF_SCREENING = ("ranking",)
@@ -35,11 +35,11 @@ OF_ENSEMBLES = ("uncertainty",)
 OF_LEARNING_CURVES = ("learning_curve",)
 """... and these trainings on parts of the frames."""
 
-OF_PHYSICS = ("physics_checks",)
-"""Figures drawn from the table of physics checks."""
-
 OF_ACTIVE_LEARNING = ("active_learning",)
 """Figures drawn from the tables of active learning."""
+
+OF_PHYSICS = ("physics_checks",)
+"""Figures drawn from the table of physics checks."""
 
 OF_BINARIES = ("lattice", "mixing", "free_energy", "bulk_modulus")
 """Figures with one panel per scan of two elements on one sublattice."""
@@ -59,10 +59,10 @@ class Figures(Section):
         description="lattice, mixing, free_energy, bulk_modulus: one panel per scan of two "
         "elements on one sublattice; pair_map: extreme mixing energy of every pair of elements; "
         "ranking: the best of a screening; parity: predictions of the trained potential over "
-        "labels; training: its errors over epochs; uncertainty: errors of an ensemble over its "
-        "spread; learning_curve: errors over the number of training frames; "
-        "physics_checks: properties of crystals by the model over those it is compared with; "
-        "active_learning: errors and uncertainty over rounds.",
+        "labels; training: its errors over epochs; active_learning: errors and uncertainty over "
+        "rounds; physics_checks: properties of crystals by the model over those it is compared "
+        "with; uncertainty: errors of an ensemble over its spread; learning_curve: errors over the "
+        "number of training frames.",
     )
     control: str | None = Field(
         None,

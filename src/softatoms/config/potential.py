@@ -15,6 +15,9 @@ from .potential_options import OPTIONS, option_problems
 BACKENDS = tuple(OPTIONS)
 """Names of the potentials that come with the package."""
 
+TRAINED = "trained"
+"""Instead of a name: the potential that the campaign trains."""
+
 DESCRIPTION_FILE = "potential.json"
 """The file that makes a directory a saved potential."""
 
@@ -23,7 +26,8 @@ class PotentialSection(Section):
     """A potential by name with its options, or a saved one."""
 
     name: str = Field(
-        description=f"One of {', '.join(BACKENDS)}, or the directory of a saved potential."
+        description=f"One of {', '.join(BACKENDS)}, or the directory of a saved potential; for the "
+        "scans of a campaign also 'trained', the potential that the campaign trains."
     )
     options: dict[str, Any] = Field(
         default_factory=dict,
@@ -33,7 +37,12 @@ class PotentialSection(Section):
     @property
     def is_saved(self) -> bool:
         """Whether the name is a directory."""
-        return self.name not in BACKENDS
+        return self.name not in BACKENDS and not self.is_trained
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether it is the one that the campaign trains."""
+        return self.name == TRAINED
 
     def description(self) -> dict[str, Any]:
         """Content of the description of a saved potential."""
@@ -51,8 +60,16 @@ class PotentialSection(Section):
             named = [key for key in named or () if "-" not in str(key)]
         return tuple(str(symbol) for symbol in named)
 
-    def problems(self, key: Key) -> list[Problem]:
+    def problems(self, key: Key, *, may_be_trained: bool = False) -> list[Problem]:
         """What is wrong beyond types."""
+        if self.is_trained:
+            found = []
+            if not may_be_trained:
+                message = f"'{TRAINED}' is only the potential of the campaign itself"
+                found.append(Problem((*key, "name"), message))
+            if self.options:
+                found.append(Problem((*key, "options"), "a trained potential takes no options"))
+            return found
         if not self.is_saved:
             return option_problems(self.name, self.options, (*key, "options"))
         here = (*key, "name")

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import Field
 
+from ..errors import SoftatomsError
 from .active_learning import FEWEST_MODELS, ActiveLearning
 from .base import Key, Problem, Section
 from .campaign import Campaign
@@ -38,11 +39,12 @@ DEPENDS_ON: dict[str, tuple[str, ...]] = {
     "screening": ("composition",),
     "dataset": ("potential",),
     "training": ("dataset",),
-    "learning_curve": ("training",),
     "active_learning": ("training",),
     "physics": ("potential", "training", "active_learning"),
+    "learning_curve": ("training",),
     "figures": (
-        *("composition", "screening", "training", "learning_curve", "active_learning", "physics"),
+        *("composition", "screening", "training"),
+        *("learning_curve", "active_learning", "physics"),
     ),
     "report": ("figures",),
 }
@@ -59,25 +61,39 @@ class CampaignConfig(Section):
     campaign: Campaign = Field(description="Name and seed.")
     compute: Compute = Field(default_factory=Compute, description="Device and precision.")
     potential: PotentialSection = Field(description="The energy function.")
-    composition: Composition = Field(description="Scans of solid solutions.")
+    composition: Composition | None = Field(
+        None, description="Scans of solid solutions; none if empty."
+    )
     screening: Screening | None = Field(None, description="Filters and ranking; none if empty.")
     dataset: Dataset | None = Field(None, description="Labelled structures; none if empty.")
     training: Training | None = Field(None, description="Training of a potential; none if empty.")
-    physics: Physics | None = Field(
-        None, description="Properties of crystals to compare; none if empty."
-    )
     active_learning: ActiveLearning | None = Field(
         None, description="Rounds of exploration, labels and training; none if empty."
+    )
+    physics: Physics | None = Field(
+        None, description="Properties of crystals to compare; none if empty."
     )
     figures: Figures = Field(default_factory=Figures, description="Figures.")
 
     def n_tasks(self) -> int:
         """Number of composition tasks, without listing them."""
-        return self.composition.count()
+        return 0 if self.composition is None else self.composition.count()
 
     def n_shards(self) -> int:
         """Number of jobs that the composition tasks are split into."""
+        if self.composition is None:
+            return 0
         return math.ceil(self.n_tasks() / self.composition.shard_size)
+
+    def scanned(self) -> Composition:
+        """The section ``composition``, for what cannot do without.
+
+        Raises:
+            SoftatomsError: If there is none.
+        """
+        if self.composition is None:
+            raise SoftatomsError("composition: is required to scan")
+        return self.composition
 
     def figure_names(self) -> list[str]:
         """Names of the figures, each of which becomes ``<name>.png`` and ``<name>.pdf``."""
@@ -85,15 +101,25 @@ class CampaignConfig(Section):
 
     def elements(self) -> tuple[str, ...]:
         """All elements of the campaign, sorted."""
-        return self.composition.elements()
+        return () if self.composition is None else self.composition.elements()
 
     def binary_scans(self) -> list[str]:
         """Names of the scans with two elements on a single sublattice."""
         return [
             scan.name
-            for scan in self.composition.scans
+            for scan in (self.composition.scans if self.composition else [])
             if len(scan.sublattices) == 1 and len(scan.elements()) == 2
         ]
+
+    def energy_function(self) -> PotentialSection:
+        """What the trained potential starts from if scans use it, else the potential itself."""
+        if self.potential.is_trained and self.training is not None:
+            return self.training.potential
+        return self.potential
+
+    def trained_by(self) -> list[str]:
+        """The last section that changes the trained potential."""
+        return ["training" if self.active_learning is None else "active_learning"]
 
     def section_digest(self, section: str) -> str:
         """Fingerprint of the values on which the result of one stage depends.
@@ -103,8 +129,7 @@ class CampaignConfig(Section):
 
         Args:
             section: ``potential``, ``composition``, ``screening``, ``dataset``, ``training``,
-                ``learning_curve``, ``active_learning``, ``physics``, ``figures`` or
-                ``report``.
+                ``learning_curve``, ``active_learning``, ``physics``, ``figures`` or ``report``.
 
         Returns:
             64 hexadecimal digits.
@@ -116,6 +141,8 @@ class CampaignConfig(Section):
             if name not in wanted:
                 wanted.append(name)
                 waiting += DEPENDS_ON[name]
+                if name == "composition" and self.potential.is_trained:
+                    waiting += self.trained_by()
         values = {
             name: self._values(name)
             for name in sorted(wanted)
@@ -140,14 +167,14 @@ class CampaignConfig(Section):
             # Asking for a learning curve trains no model anew.
             values = self.training.model_dump(mode="json", exclude={"learning_curve"})
             return [values, sha256, self.campaign.seed, self.compute.device]
+        if section == "dataset" and self.dataset is not None:
+            saved = [p.description().get("sha256") for p in self.dataset.saved_potentials()]
+            return [values, saved, self.campaign.seed, self.compute.device, self.compute.dtype]
         if section == "physics" and self.physics is not None:
             against = self.physics_against()
             is_saved = against is not None and against.is_saved
             sha256 = against.description().get("sha256") if against and is_saved else None
             return [values, sha256, self.compute.device]
-        if section == "dataset" and self.dataset is not None:
-            saved = [p.description().get("sha256") for p in self.dataset.saved_potentials()]
-            return [values, saved, self.campaign.seed, self.compute.device, self.compute.dtype]
         if section == "active_learning" and self.active_learning is not None:
             compute = self.compute
             values = self.active_learning.values()
@@ -165,10 +192,15 @@ class CampaignConfig(Section):
 
     def problems(self) -> list[Problem]:
         """Everything that is wrong beyond types, with the key of each."""
-        found = self.potential.problems(("potential",)) + self.composition.problems(
-            ("composition",)
-        )
-        if self.screening is not None:
+        found = self._problems_of_potential()
+        if self.composition is not None:
+            found += self.composition.problems(("composition",))
+        elif self.dataset is None and self.training is None and self.physics is None:
+            message = "is required without a section 'dataset', 'training' or 'physics'"
+            found.append(Problem(("composition",), message))
+        if self.screening is not None and self.composition is None:
+            found.append(Problem(("screening",), "needs the section 'composition'"))
+        elif self.screening is not None and self.composition is not None:
             found += self.screening.problems(("screening",), self.composition)
         if self.dataset is not None:
             found += self.dataset.problems(("dataset",))
@@ -177,11 +209,11 @@ class CampaignConfig(Section):
             if self.training.frames is None and self.dataset is None:
                 message = "is required without the section 'dataset'"
                 found.append(Problem(("training", "frames"), message))
+        if self.active_learning is not None:
+            found += self._problems_of_rounds(self.active_learning)
         if self.physics is not None:
             found += self.physics.problems(("physics",))
             found += [] if found else self._problems_of_physics(self.physics)
-        if self.active_learning is not None:
-            found += self._problems_of_rounds(self.active_learning)
         found += self.figures.problems(("figures",))
         for index, name in enumerate(self.figures.names):
             key: Key = ("figures", "names", index)
@@ -189,16 +221,16 @@ class CampaignConfig(Section):
                 found.append(Problem(key, f"'{name}' needs the section 'screening'"))
             if name in OF_TRAINING and self.training is None:
                 found.append(Problem(key, f"'{name}' needs the section 'training'"))
+            if name in OF_ACTIVE_LEARNING and self.active_learning is None:
+                found.append(Problem(key, f"'{name}' needs the section 'active_learning'"))
+            if name in OF_PHYSICS and self.physics is None:
+                found.append(Problem(key, f"'{name}' needs the section 'physics'"))
             elif name in OF_ENSEMBLES and self.training and self.training.size < 2:
                 message = f"'{name}' needs an ensemble: training.size of at least 2"
                 found.append(Problem(key, message))
             elif name in OF_LEARNING_CURVES and self.training and not self.training.learning_curve:
                 message = f"'{name}' needs the section 'training.learning_curve'"
                 found.append(Problem(key, message))
-            if name in OF_PHYSICS and self.physics is None:
-                found.append(Problem(key, f"'{name}' needs the section 'physics'"))
-            if name in OF_ACTIVE_LEARNING and self.active_learning is None:
-                found.append(Problem(key, f"'{name}' needs the section 'active_learning'"))
             if name in OF_BINARIES and not found and not self.binary_scans():
                 message = f"'{name}' needs a scan of two elements on one sublattice"
                 found.append(Problem(key, message))
@@ -207,6 +239,26 @@ class CampaignConfig(Section):
                 found.append(Problem(key, f"{message} compositions, got {self._most_points()}"))
         if not found:
             found += self._uncovered_elements()
+        return found
+
+    def _problems_of_rounds(self, section: ActiveLearning) -> list[Problem]:
+        """What active learning needs of other sections."""
+        key: Key = ("active_learning",)
+        found = section.problems(key)
+        if self.dataset is None:
+            found.append(Problem(key, "needs the section 'dataset', which labels what is found"))
+        if self.training is None:
+            found.append(Problem(key, "needs the section 'training'"))
+            return found
+        if self.training.size < FEWEST_MODELS:
+            message = (
+                f"must be at least {FEWEST_MODELS} for 'active_learning', whose uncertainty is the "
+                f"spread of an ensemble, got {self.training.size}"
+            )
+            found.append(Problem(("training", "size"), message))
+        if self.training.frames is not None:
+            message = "must be empty for 'active_learning', which adds to frames of 'dataset'"
+            found.append(Problem(("training", "frames"), message))
         return found
 
     def physics_against(self) -> PotentialSection | None:
@@ -238,37 +290,33 @@ class CampaignConfig(Section):
             if covered and element not in covered
         ]
 
-    def _problems_of_rounds(self, section: ActiveLearning) -> list[Problem]:
-        """What active learning needs of other sections."""
-        key: Key = ("active_learning",)
-        found = section.problems(key)
-        if self.dataset is None:
-            found.append(Problem(key, "needs the section 'dataset', which labels what is found"))
-        if self.training is None:
-            found.append(Problem(key, "needs the section 'training'"))
-            return found
-        if self.training.size < FEWEST_MODELS:
-            message = (
-                f"must be at least {FEWEST_MODELS} for 'active_learning', whose uncertainty is the "
-                f"spread of an ensemble, got {self.training.size}"
-            )
-            found.append(Problem(("training", "size"), message))
-        if self.training.frames is not None:
-            message = "must be empty for 'active_learning', which adds to frames of 'dataset'"
-            found.append(Problem(("training", "frames"), message))
+    def _problems_of_potential(self) -> list[Problem]:
+        key: Key = ("potential", "name")
+        if self.potential.is_trained and self.training is None:
+            return [Problem(key, "'trained' needs the section 'training'")]
+        found = self.potential.problems(("potential",), may_be_trained=True)
+        dataset = self.dataset
+        if (
+            self.potential.is_trained
+            and dataset is not None
+            and dataset.dynamics_potential is None
+            and any(generator.dynamics for generator in dataset.generators)
+        ):
+            message = "is required, as the potential of the campaign is trained on this dataset"
+            found.append(Problem(("dataset", "dynamics_potential"), message))
         return found
 
     def _most_points(self) -> int:
         """Compositions on the finest scan of two elements."""
         names = self.binary_scans()
-        scans = [scan for scan in self.composition.scans if scan.name in names]
+        scans = [scan for scan in self.scanned().scans if scan.name in names]
         return max(
             (sublattice.count() for scan in scans for sublattice in scan.sublattices.values()),
             default=0,
         )
 
     def _uncovered_elements(self) -> list[Problem]:
-        covered = self.potential.elements()
+        covered = self.energy_function().elements()
         if not covered:
             return []
         return [
@@ -276,7 +324,7 @@ class CampaignConfig(Section):
                 ("composition", "scans", i, "sublattices", name, "elements", j),
                 f"{element} is not covered by the potential, which has {', '.join(covered)}",
             )
-            for i, scan in enumerate(self.composition.scans)
+            for i, scan in enumerate(self.composition.scans if self.composition else [])
             for name, sublattice in scan.sublattices.items()
             for j, element in enumerate(sublattice.elements)
             if element not in covered

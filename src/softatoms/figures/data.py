@@ -74,6 +74,11 @@ class CampaignTables:
         return read_table(self.folder / "force_prediction.parquet", "force_prediction")
 
     @cached_property
+    def physics_checks(self) -> Table:
+        """The table ``physics_checks``."""
+        return read_table(self.folder / "physics_checks.parquet", "physics_checks")
+
+    @cached_property
     def calibration(self) -> Table:
         """The table ``calibration``."""
         return read_table(self.folder / "calibration.parquet", "calibration")
@@ -82,11 +87,6 @@ class CampaignTables:
     def learning_curve(self) -> Table:
         """The table ``learning_curve``."""
         return read_table(self.folder / "learning_curve.parquet", "learning_curve")
-
-    @cached_property
-    def physics_checks(self) -> Table:
-        """The table ``physics_checks``."""
-        return read_table(self.folder / "physics_checks.parquet", "physics_checks")
 
 
 class Series(NamedTuple):
@@ -172,7 +172,7 @@ def binaries(config: CampaignConfig) -> list[Binary]:
     """All pairs of elements that the configuration scans alone, one per parent lattice."""
     names = config.binary_scans()
     found: dict[tuple[str, frozenset[str]], Binary] = {}
-    for scan in config.composition.scans:
+    for scan in config.composition.scans if config.composition else []:
         if scan.name in names:
             first, second = scan.elements()
             for prototype in scan.prototypes:

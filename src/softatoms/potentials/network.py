@@ -34,7 +34,6 @@ class NetworkPotential(Potential):
             1. The actual number of neighbours must not be used: it would count ghosts.
         isolated_energies: Energy of an isolated atom of each element in eV; 0 if not given.
         seed: Seed of the initial parameters.
-        own: Further options of a kind of network, which :meth:`build_layers` is given too.
     """
 
     def __init__(
@@ -48,7 +47,6 @@ class NetworkPotential(Potential):
         typical_neighbours: float = 30.0,
         isolated_energies: Mapping[str, float] | None = None,
         seed: int = 0,
-        own: Mapping[str, int] | None = None,
     ) -> None:
         species = check_elements(elements)
         counts = {"n_features": n_features, "n_layers": n_layers, "n_radial": n_radial}
@@ -61,7 +59,7 @@ class NetworkPotential(Potential):
             **counts,
             "typical_neighbours": check_positive(typical_neighbours, "typical_neighbours"),
             "seed": seed,
-            **(own or {}),
+            **self.own_options(),
         }
         super().__init__(
             cutoff=cutoff, species=species, isolated_energies=isolated_energies, options=options
@@ -73,11 +71,15 @@ class NetworkPotential(Potential):
             self.embedding = nn.Embedding(len(species), n_features, dtype=DRAWN_IN)
             self.radial = RadialBasis(n_radial, self.cutoff)
             self.readout = perceptron(n_features, n_features // 2 + 1, 1, gain=FRESH_ENERGY)
-            self.build_layers(n_features, n_radial, **(own or {}))
+            self.build_layers(n_features, n_radial)
         self.to(torch.float64)
 
+    def own_options(self) -> dict[str, Any]:
+        """Options that only one kind of network has."""
+        return {}
+
     @abstractmethod
-    def build_layers(self, n_features: int, n_radial: int, **own: int) -> None:
+    def build_layers(self, n_features: int, n_radial: int) -> None:
         """Create the message-passing layers."""
 
     @abstractmethod

@@ -55,6 +55,8 @@ class PaiNN(NetworkPotential):
     ) -> None:
         if check_whole(max_order, "max_order", least=1) > 2:
             raise OptionError(f"max_order must be 1 or 2, got {max_order!r}")
+        # Known before the layers are built, which the base class asks for.
+        self.has_tensors = max_order == 2
         super().__init__(
             elements=elements,
             cutoff=cutoff,
@@ -64,12 +66,14 @@ class PaiNN(NetworkPotential):
             typical_neighbours=typical_neighbours,
             isolated_energies=isolated_energies,
             seed=seed,
-            own={} if max_order == 1 else {"max_order": max_order},
         )
 
-    def build_layers(self, n_features: int, n_radial: int, **own: int) -> None:
+    def own_options(self) -> dict[str, int]:
+        """See :meth:`NetworkPotential.own_options`."""
+        return {"max_order": 2} if self.has_tensors else {}
+
+    def build_layers(self, n_features: int, n_radial: int) -> None:
         """See :meth:`NetworkPotential.build_layers`."""
-        self.has_tensors = own.get("max_order", 1) == 2
         self.layers = nn.ModuleList(
             _Layer(
                 n_features,

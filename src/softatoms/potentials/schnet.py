@@ -19,7 +19,7 @@ class SchNet(NetworkPotential):
 
     name = "schnet"
 
-    def build_layers(self, n_features: int, n_radial: int, **own: int) -> None:
+    def build_layers(self, n_features: int, n_radial: int) -> None:
         """See :meth:`NetworkPotential.build_layers`."""
         # Without biases a filter vanishes, with its slope, where the radial functions do.
         self.filters = nn.ModuleList(

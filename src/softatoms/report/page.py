@@ -78,20 +78,22 @@ def write_report(config: CampaignConfig, tables: Path, figures: Path, out: Path)
     parts = {
         "title": html.escape(title),
         "style": _resource("style.css"),
-        "script": _resource("table.js"),
         "summary": _summary(config, data),
         "numbers": _numbers(config, data),
         "ranking": _ranking(config, data),
         "training": _training(config, data, figures),
         "physics": _physics(config, data, figures),
-        "figures": _figures(
-            figures,
-            [name for name in config.figure_names() if name not in (*OF_TRAINING, *OF_PHYSICS)],
-        ),
-        "provenance": _provenance(data),
+        "figures": _other_figures(config, figures),
+        "provenance": _provenance(config, data),
         "config": html.escape(_as_yaml(config)),
-        "rows": _rows_as_json(data.composition),
+        "compositions": "",
+        "scripts": "",
     }
+    if config.composition is not None:
+        parts["compositions"] = _resource("compositions.html")
+        parts["scripts"] = Template(_resource("scripts.html")).substitute(
+            rows=_rows_as_json(data.composition), script=_resource("table.js")
+        )
     write_text(out, Template(_resource("page.html")).substitute(parts))
 
 
@@ -106,6 +108,9 @@ def _as_yaml(config: CampaignConfig) -> str:
 
 
 def _summary(config: CampaignConfig, data: CampaignTables) -> str:
+    name = f"Campaign <code>{html.escape(config.campaign.name)}</code>"
+    if config.composition is None:
+        return f"{name}: no compositions are scanned."
     statuses = data.composition.text("status")
     total, bad = len(statuses), int((statuses != "ok").sum())
     jobs = data.runs.data.num_rows
@@ -115,9 +120,8 @@ def _summary(config: CampaignConfig, data: CampaignTables) -> str:
         else "all of them ok"
     )
     return (
-        f"Campaign <code>{html.escape(config.campaign.name)}</code>, potential "
-        f"<code>{html.escape(config.potential.name)}</code>: {total} compositions in {jobs} jobs, "
-        f"{remark}."
+        f"{name}, potential <code>{html.escape(config.potential.name)}</code>: {total} "
+        f"compositions in {jobs} jobs, {remark}."
     )
 
 
@@ -132,8 +136,8 @@ def _html_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def _numbers(config: CampaignConfig, data: CampaignTables) -> str:
     found = key_numbers(config, data)
     if not found:
-        return "<p>The scans hold no binary and there is no screening.</p>"
-    return _html_table(("system", "quantity", "value", "spread"), found)
+        return ""
+    return "<h2>Key numbers</h2>\n" + _html_table(("system", "quantity", "value", "spread"), found)
 
 
 def _ranking(config: CampaignConfig, data: CampaignTables) -> str:
@@ -181,6 +185,28 @@ def _training(config: CampaignConfig, data: CampaignTables, figures: Path) -> st
     )
 
 
+def _physics(config: CampaignConfig, data: CampaignTables, figures: Path) -> str:
+    if config.physics is None:
+        return ""
+    rows = list(physics.check_rows(data.physics_checks))
+    named = [figure for figure in config.figure_names() if figure in OF_PHYSICS]
+    return "\n".join(
+        [
+            "<h2>Physics checks</h2>",
+            "<p>Properties of crystals, each at rest in its own potential. Errors are model minus "
+            "reference over the size of the reference. What has no value is listed too, with the "
+            "reason; all numbers are in <code>tables/physics_checks.parquet</code>.</p>",
+            f'<div class="wide" id="checks">{_html_table(physics.HEAD, rows)}</div>',
+            _figures(figures, named),
+        ]
+    )
+
+
+def _other_figures(config: CampaignConfig, folder: Path) -> str:
+    names = [name for name in config.figure_names() if name not in (*OF_TRAINING, *OF_PHYSICS)]
+    return "<h2>Figures</h2>\n" + _figures(folder, names) if names else ""
+
+
 def _more_errors(config: CampaignConfig, data: CampaignTables) -> list[str]:
     """Errors of forces by element, and of an ensemble what its spread is worth."""
     lists = []
@@ -202,23 +228,6 @@ def _more_errors(config: CampaignConfig, data: CampaignTables) -> list[str]:
     return lists
 
 
-def _physics(config: CampaignConfig, data: CampaignTables, figures: Path) -> str:
-    if config.physics is None:
-        return ""
-    rows = list(physics.check_rows(data.physics_checks))
-    named = [figure for figure in config.figure_names() if figure in OF_PHYSICS]
-    return "\n".join(
-        [
-            "<h2>Physics checks</h2>",
-            "<p>Properties of crystals, each at rest in its own potential. Errors are model minus "
-            "reference over the size of the reference. What has no value is listed too, with the "
-            "reason; all numbers are in <code>tables/physics_checks.parquet</code>.</p>",
-            f'<div class="wide" id="checks">{_html_table(physics.HEAD, rows)}</div>',
-            _figures(figures, named),
-        ]
-    )
-
-
 def _figures(folder: Path, names: Sequence[str]) -> str:
     inside = "\n".join(_figure(folder, name) for name in names)
     return f'<div class="figures">\n{inside}\n</div>'
@@ -237,21 +246,28 @@ def _figure(folder: Path, name: str) -> str:
     )
 
 
-def _provenance(data: CampaignTables) -> str:
-    origin = data.composition.provenance
+def _provenance(config: CampaignConfig, data: CampaignTables) -> str:
+    table = data.evaluation if config.training is not None else data.physics_checks
+    if config.composition is not None:
+        table = data.composition
+    origin = table.provenance
     packages = ", ".join(f"{name} {version}" for name, version in sorted(origin.packages.items()))
     lines = [
         ("revision", origin.git_revision),
         ("configuration", origin.config_hash),
         ("potential", origin.model_sha256),
-        ("table content", data.composition.content_hash()),
+        ("table content", table.content_hash()),
         ("seed", str(origin.seed)),
         ("precision and device", f"{origin.dtype}, {origin.device}"),
         ("packages", packages),
         ("tables written", f"{origin.created_utc}"),
-        ("jobs", f"{data.runs.data.num_rows}, {data.runs.real('wall_s').sum():.1f} s in all"),
-        ("energy evaluations", f"{int(data.runs.real('evaluations').sum())}"),
     ]
+    if config.composition is not None:
+        runs = data.runs
+        lines += [
+            ("jobs", f"{runs.data.num_rows}, {runs.real('wall_s').sum():.1f} s in all"),
+            ("energy evaluations", f"{int(runs.real('evaluations').sum())}"),
+        ]
     return _html_table(("what", "value"), lines)
 
 
