@@ -123,9 +123,9 @@ def training_inputs(round):
 def training_options(round, input):
     """Options of the command that trains the models of a round."""
     if round is None:
-        return ""
-    start = f" --start {folder(input.start)}" if "start" in input.keys() else ""
-    return f"--round {round}{start}"
+        return []
+    start = ["--start", folder(input.start)] if "start" in input.keys() else []
+    return ["--round", str(round), *start]
 
 
 def training_digest(round):
