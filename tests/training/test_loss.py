@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from ase import Atoms
 from training_frames import dataset, fresh, label, structure
 
 import softatoms as sa
@@ -171,6 +172,27 @@ def test_losses_of_batches_add_up_to_that_of_all() -> None:
     assert_close(apart, together, "same")
     counts = together[2].tolist()
     assert counts == [3.0, 3.0 * (frames[0].n_sites + frames[2].n_sites), 12.0]
+
+
+def test_molecules_beside_crystals_leave_the_gradient_finite() -> None:
+    potential = fresh().to(torch.float64)
+    gupta = sa.load_potential("gupta", elements=["Cu", "Au"])
+    molecule = sa.SoftAtoms.from_ase(Atoms("CuAu", positions=[[0, 0, 0], [0, 0, 2.4]]))
+    label_ = sa.evaluate(gupta, molecule, properties=("forces",))
+    assert label_.forces is not None
+    dimer = Frame("dimer", "dimers", molecule, float(label_.energy), label_.forces.numpy())
+    both = gradients(potential, [dataset()[0], replace(dimer, status="ok")])
+    assert torch.isfinite(both).all()
+    stress = replace(MSE, energy_weight=0.0, forces_weight=0.0, stress_weight=1.0)
+    potential.zero_grad()
+    loss_of(potential, laid_out([dataset()[0], dimer], potential), stress).backward()
+    beside = potential.get_parameter("embedding.weight").grad
+    potential.zero_grad(set_to_none=True)
+    loss_of(potential, laid_out([dataset()[0]], potential), stress).backward()
+    alone = potential.get_parameter("embedding.weight").grad
+    assert beside is not None
+    assert alone is not None
+    assert_close(beside, alone, "same")
 
 
 def test_frames_count_as_their_groups_weigh() -> None:
