@@ -3,8 +3,8 @@
     .venv/bin/python benchmarks/training_versus_mace.py [--folder /tmp/versus] [--minutes 12]
         [--data nbmotaw|cu] [--fraction 0.2] [--epochs 87 22] [--finetune 0] [--quick]
 
-Both get the same training, validation and test frames (of nbmotaw those of
-``training_nbmotaw.py``; --fraction keeps a part of the training frames) and the same processor
+Both get the training, validation and test frames of the campaigns of ``training_dft.py``
+(--fraction keeps a part of the training frames) and the same processor
 time of one thread each, which a busy machine changes less than wall time. Two epochs of each are
 trained first to see how many fit, unless --epochs says it (PaiNN, MACE). Then both train at the
 same time, so that what else the machine does meets both. MACE is trained by mace-torch's own
@@ -32,14 +32,15 @@ import numpy as np
 import torch
 
 import softatoms as sa
-import training_nbmotaw
+import training_dft
+from softatoms.config import CampaignConfig
 from softatoms.dataset.extxyz_frames import write_extxyz
 from softatoms.dataset.frames import Frame
-from softatoms.dataset.maml import read_maml
 from softatoms.potentials.base import Potential
 from softatoms.training import TrainingSettings, train
 from softatoms.training.ensemble import fraction_of
 from softatoms.training.metrics import Prediction, metric_rows, predictions
+from softatoms.training.stage import epoch_line
 
 HERE = Path(__file__).resolve().parent
 CUTOFF = 5.0
@@ -105,28 +106,6 @@ class Side:
     costs: dict[str, float]
 
 
-def read_data(name: str) -> list[Frame]:
-    """All frames of a data set with their splits."""
-    if name == "nbmotaw":
-        return training_nbmotaw.read_frames(0)
-    # Blocks of ten stand for trajectories, which these records do not name. Their stresses differ
-    # from the slopes of their energies by a constant, so they are left out.
-    files = sorted(data_folder(name).glob("*.json.gz"))
-    frames: list[Frame] = []
-    for path in files:
-        kind = path.name.split(".")[0]
-        frames += [
-            dataclasses.replace(frame, group=f"{kind}/{index // 10:02d}")
-            for index, frame in enumerate(read_maml([path], stress="drop").frames)
-        ]
-    return training_nbmotaw.with_splits(frames, 0)
-
-
-def data_folder(name: str) -> Path:
-    """Where a data set is looked for."""
-    return training_nbmotaw.DATA.parent / name
-
-
 def mace(task: str, folder: Path, **job: Any) -> Callable[[], dict[str, Any]]:
     """Start a job of the other side; returns what waits for its result."""
     description = folder / f"{task}.json"
@@ -182,12 +161,14 @@ def _absolute(values: Any) -> float:
     return 0.0 if values is None else float(np.abs(values).sum())
 
 
-def painn_training(frames: Sequence[Frame], epochs: int) -> tuple[Potential, list[float]]:
+def painn_training(
+    config: CampaignConfig, frames: Sequence[Frame], epochs: int
+) -> tuple[Potential, list[float]]:
     """Train PaiNN; returns it and the processor time at the end of every epoch."""
-    settings = dataclasses.replace(training_nbmotaw.SETTINGS, epochs=epochs)
-    elements = sorted({symbol for frame in frames for symbol in frame.soft.to_ase().symbols})
-    options = {**training_nbmotaw.OPTIONS, "elements": elements, "cutoff": CUTOFF}
-    return trained_here(sa.load_potential("painn", **options, seed=0), frames, settings)
+    options, settings = training_dft.network_of(config)
+    settings = dataclasses.replace(settings, epochs=epochs)
+    start = sa.load_potential("painn", **{**options, "cutoff": CUTOFF}, seed=0)
+    return trained_here(start, frames, settings)
 
 
 def trained_here(
@@ -206,7 +187,7 @@ def trained_here(
     def report(row: dict[str, Any]) -> None:
         ends.append(time.process_time() - started)
         if row["epoch"] % max(1, settings.epochs // 10) == 0:
-            training_nbmotaw.report(row)
+            print(epoch_line(row), flush=True)
 
     return train(start, frames, settings, report=report).potential, ends
 
@@ -307,9 +288,11 @@ def _row(name: str, values: Sequence[str]) -> None:
     print(f"| {name:34s} |" + "".join(f" {value:>22s} |" for value in values), flush=True)
 
 
-def epochs_within(seconds: float, frames: Sequence[Frame], folder: Path) -> tuple[int, int]:
+def epochs_within(
+    config: CampaignConfig, seconds: float, frames: Sequence[Frame], folder: Path
+) -> tuple[int, int]:
     """How many epochs of PaiNN and of MACE fit into some processor time; trains two of each."""
-    _, (first, second) = painn_training(frames, 2)
+    _, (first, second) = painn_training(config, frames, 2)
     painn = second - first
     other = mace_training(folder / "calibration", frames, 2)()["epoch"]
     print(f"one epoch takes PaiNN {painn:.1f} s, MACE {other:.1f} s", flush=True)
@@ -317,7 +300,7 @@ def epochs_within(seconds: float, frames: Sequence[Frame], folder: Path) -> tupl
 
 
 def compare(
-    frames: Sequence[Frame], folder: Path, epochs: tuple[int, int]
+    config: CampaignConfig, frames: Sequence[Frame], folder: Path, epochs: tuple[int, int]
 ) -> tuple[list[Side], str]:
     """Train both, evaluate both on the test frames; also the file of MACE."""
     test = [frame for frame in frames if frame.split == "test"]
@@ -325,7 +308,7 @@ def compare(
     n_painn, n_mace = epochs
     print(f"{n_painn} epochs of PaiNN, {n_mace} of MACE", flush=True)
     wait = mace_training(folder / "mace", frames, n_mace)
-    painn, ends = painn_training(frames, n_painn)
+    painn, ends = painn_training(config, frames, n_painn)
     ran = wait()
     write_extxyz(folder / "test.xyz", test)
     timed = test[:: max(1, len(test) // 64)]
@@ -362,14 +345,16 @@ def compare(
     return sides, ran["model"]
 
 
-def finetune(frames: Sequence[Frame], fraction: float, model: str, minutes: float) -> list[Side]:
+def finetune(
+    config: CampaignConfig, frames: Sequence[Frame], fraction: float, model: str, minutes: float
+) -> list[Side]:
     """Train a model of mace-torch on twice as many frames, here; before and after."""
     more = fraction_of(frames, min(1.0, 2.0 * fraction), seed=0)
     test = [frame for frame in frames if frame.split == "test"]
     atoms = sum(frame.n_sites for frame in more if frame.split == "train")
     # The energies of atoms were fitted to the same calculations.
     settings = dataclasses.replace(
-        training_nbmotaw.SETTINGS,
+        training_dft.network_of(config)[1],
         learning_rate=0.003,
         ema_decay=0.99,
         isolated_energies="keep",
@@ -399,8 +384,8 @@ def main() -> int:
     parser.add_argument("--model", type=Path, help="of mace-torch: train only this one on")
     parser.add_argument("--quick", action="store_true", help="2 % of the frames, half a minute")
     arguments = parser.parse_args()
-    if not data_folder(arguments.data).is_dir():
-        print(f"{data_folder(arguments.data)} is absent: nothing to train on")
+    if not training_dft.data_folder(arguments.data).is_dir():
+        print(f"{training_dft.data_folder(arguments.data)} is absent: nothing to train on")
         return 0
     if importlib.util.find_spec("mace") is None:
         print("mace-torch is absent: nothing to compare with")
@@ -410,18 +395,21 @@ def main() -> int:
     torch.set_num_threads(1)
     folder = arguments.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    everything = read_data(arguments.data)
+    config = training_dft.campaign(arguments.data)
+    everything = training_dft.frames_of(config, folder / arguments.data)
     frames = fraction_of(everything, arguments.fraction, seed=0)
     counts = Counter(frame.split for frame in frames)
     atoms = sum(frame.n_sites for frame in frames if frame.split == "train")
     print(f"{arguments.data}: {dict(counts)} frames, {atoms} atoms to train on", flush=True)
     model = arguments.model
     if model is None:
-        epochs = arguments.epochs or epochs_within(60.0 * arguments.minutes, frames, folder)
-        sides, model = compare(frames, folder, tuple(epochs))
+        seconds = 60.0 * arguments.minutes
+        epochs = arguments.epochs or epochs_within(config, seconds, frames, folder)
+        sides, model = compare(config, frames, folder, tuple(epochs))
         table(sides)
     if arguments.finetune:
-        table(finetune(everything, arguments.fraction, str(model), arguments.finetune))
+        fraction, minutes = arguments.fraction, arguments.finetune
+        table(finetune(config, everything, fraction, str(model), minutes))
     return 0
 
 

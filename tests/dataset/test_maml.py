@@ -80,6 +80,16 @@ def test_a_constant_pressure_is_reported_and_not_mistaken(tmp_path):
     assert "differ from the energies by a constant -39.6 kbar" in imported.notes[0]
 
 
+def test_a_constant_pressure_can_be_added(tmp_path):
+    path = write_json(tmp_path / "a.json", strained_records(pressure=40.0))
+    imported = read_maml([path], stress="fit")
+    assert "-39.6 kbar are added" in imported.notes[0]
+    plain = read_maml([write_json(tmp_path / "b.json", strained_records())]).frames
+    for frame, expected in zip(imported.frames, plain, strict=True):
+        # Half a kbar is what the strains of the cells leave open.
+        np.testing.assert_allclose(frame.stress, expected.stress, rtol=0, atol=4e-4)
+
+
 def test_what_cannot_be_told_is_refused():
     records = strained_records(shear=False)
     with pytest.raises(StressConventionError, match="give cells with shear, or name the"):

@@ -39,9 +39,10 @@ class Import(Section):
     paths: list[str] = Field(
         min_length=1, description="Files, relative to the working directory; * stands for any name."
     )
-    stress: Literal["detect", "vasp", "drop"] = Field(
+    stress: Literal["detect", "fit", "vasp", "drop"] = Field(
         "detect",
         description="maml only. detect: order and sign are told from strained cells in the files; "
+        "fit: so, and the pressure by which they differ from the slopes of the energies is added; "
         "vasp: as VASP prints them; drop: no stresses.",
     )
     labeller: str = Field("", description="What the labels come from; dft or what the file says.")

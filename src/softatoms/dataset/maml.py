@@ -13,6 +13,7 @@ import json
 import re
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,7 +39,7 @@ _TRAJECTORY = re.compile(r"^-?(\d+)-\d+$")
 _STRAIN = re.compile(r"^(\d+)-{1,2}-?\d*\.\d+$")
 """Notes such as ``4--0.0900``: mode and size of a strain."""
 
-Stress = Literal["detect", "vasp", "drop"]
+Stress = Literal["detect", "fit", "vasp", "drop"]
 """Where the convention comes from: strained cells of the data, VASP's, or no stress is wanted."""
 
 
@@ -56,7 +57,8 @@ def read_maml(
 
     Args:
         paths: Files that end in ``.json`` or ``.json.gz``.
-        stress: ``detect``, ``vasp``, ``drop`` to leave stresses out, or a convention.
+        stress: ``detect``; ``fit`` to add as well what stresses differ from the energies of strained
+            cells by; ``vasp``; ``drop`` to leave stresses out; or a convention.
         labeller: What the labels come from.
 
     Returns:
@@ -70,8 +72,10 @@ def read_maml(
     sources = [(Path(path), read_records(path)) for path in paths]
     if isinstance(stress, StressConvention):
         convention: StressConvention | None = stress
-    elif stress == "detect":
+    elif stress in ("detect", "fit"):
         convention = maml_stress_convention([record for _, rows in sources for record in rows])
+        if convention is not None and stress == "fit":
+            convention = replace(convention, adds_offset=True)
     else:
         convention = VASP if stress == "vasp" else None
     whole = joined([_imported(path, rows, convention, labeller) for path, rows in sources])

@@ -70,6 +70,7 @@ class StressConvention:
         offset_kbar: What to add to the diagonal of the stresses, counted positive in tension, so
             that they fit the energies.
         n_pairs: Pairs of cells behind it.
+        adds_offset: Whether it is added.
     """
 
     order: str
@@ -79,6 +80,7 @@ class StressConvention:
     slope: float = 1.0
     offset_kbar: float = 0.0
     n_pairs: int = 0
+    adds_offset: bool = False
 
     @property
     def description(self) -> str:
@@ -89,7 +91,9 @@ class StressConvention:
                 f", told from {self.n_pairs} pairs of strained cells: {self.residual:.1%} of their "
                 f"energies unexplained, {self.runner_up:.1%} by the next best convention"
             )
-        if abs(self.offset_kbar) > NOTABLE_OFFSET_KBAR:
+        if self.adds_offset:
+            words += f"; {self.offset_kbar:+.1f} kbar are added, so that they fit the energies"
+        elif abs(self.offset_kbar) > NOTABLE_OFFSET_KBAR:
             words += (
                 f"; they differ from the energies by a constant {self.offset_kbar:.1f} kbar, as an "
                 "incomplete basis set leaves it: do not train on both"
@@ -99,7 +103,10 @@ class StressConvention:
     def matrix(self, kbar: NDArray[np.float64]) -> NDArray[np.float64]:
         """Stress in eV/Å³ with ASE's sign, shape (..., 3, 3), of six numbers in kbar."""
         components = kbar[..., list(ORDERS[self.order])]
-        return self.sign * EV_ANG3_PER_KBAR * components.reshape(*kbar.shape[:-1], 3, 3)
+        found = self.sign * EV_ANG3_PER_KBAR * components.reshape(*kbar.shape[:-1], 3, 3)
+        if self.adds_offset:
+            found = found + self.offset_kbar * EV_ANG3_PER_KBAR * np.eye(3)
+        return found
 
 
 VASP = StressConvention("xx yy zz xy yz zx", -1)
