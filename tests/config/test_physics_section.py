@@ -219,6 +219,14 @@ def test_the_labeller_is_what_a_model_is_compared_with(tmp_path):
     assert load_config(written(tmp_path, GOOD)).physics_against().name == "lj"
 
 
+def test_imported_frames_have_another_labeller(tmp_path):
+    imports = [{"format": "extxyz", "paths": ["dft.xyz"]}]
+    given = [{"source": "measured", "values": {"Cu": {"C11": 177.0}}}]
+    edits = [(("dataset",), LABELLED), ((*P, "against"), None), ((*P, "given"), given)]
+    values = changed(*edits, (("dataset", "generators"), []), (("dataset", "imports"), imports))
+    assert load_config(written(tmp_path, values)).physics_against() is None
+
+
 def test_the_figure_needs_the_section(tmp_path):
     with pytest.raises(ValueError, match=r"figures.names\[0\]: 'physics_checks' needs the section"):
         load_config(written(tmp_path, changed((P, None))))

@@ -265,9 +265,12 @@ class CampaignConfig(Section):
         """The potential that the physics checks compare with, if there is one."""
         if self.physics is not None and self.physics.against is not None:
             return self.physics.against
-        if self.dataset is None or self.dataset.labels.calculator != "softatoms":
+        dataset = self.dataset
+        if dataset is None or dataset.labels.calculator != "softatoms":
             return None
-        return self.dataset.labels.potential
+        # Imported frames bring their labels along; nothing else is labelled then.
+        is_used = bool(dataset.generators) or self.active_learning is not None
+        return dataset.labels.potential if is_used else None
 
     def _problems_of_physics(self, section: Physics) -> list[Problem]:
         """What the physics checks need of other sections."""

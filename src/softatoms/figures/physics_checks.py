@@ -92,6 +92,10 @@ def draw(config: CampaignConfig, data: CampaignTables) -> Figure:
     return figure
 
 
+_COLOURS = [SEQUENCE[index] for index in (1, 3, 5, 2, 4, 0)]
+"""Neighbours in the order of crystals are far apart in colour."""
+
+
 class _Style:
     """Colours of crystals and markers of references."""
 
@@ -100,7 +104,7 @@ class _Style:
         self.references = list(dict.fromkeys(row["reference"] for row in rows))
 
     def colour(self, crystal: str) -> str:
-        return SEQUENCE[(1 + 2 * self.crystals.index(crystal)) % len(SEQUENCE)]
+        return _COLOURS[self.crystals.index(crystal) % len(_COLOURS)]
 
     def marker(self, reference: str) -> str:
         return MARKERS[self.references.index(reference) % len(MARKERS)]
