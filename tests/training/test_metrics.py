@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from ase import Atoms
 from training_frames import ELEMENTS, SMALL, dataset, fresh, quick, structure
 
 import softatoms as sa
@@ -22,6 +23,7 @@ from softatoms.training.metrics import (
     force_rows,
     metric_rows,
     prediction_rows,
+    predictions,
 )
 from softatoms.training.reference_energies import fit_isolated_energies
 from tolerances import assert_close
@@ -84,6 +86,23 @@ def test_errors_by_the_elements_of_the_frames() -> None:
     assert rows["m/test/system:Au/Au/force"]["n"] == 12
     soft = pure.frame.soft.with_candidates([0], {"Au": 1.0, "Cu": 0.0})
     assert chemical_system(replace(pure.frame, soft=soft)) == "Au"
+
+
+def test_groups_that_are_called_all_count_once() -> None:
+    rows = metric_rows("m", two_predictions(), group=lambda frame: "all")
+    names = {row["group"] for row in rows}
+    assert names == {"all", *(f"system:{chemical_system(p.frame)}" for p in two_predictions())}
+    energy = next(row for row in rows if row["quantity"] == "energy" and row["group"] == "all")
+    assert energy["n"] == 2
+
+
+def test_molecules_have_no_stress() -> None:
+    gupta = sa.load_potential("gupta", elements=ELEMENTS)
+    molecule = sa.SoftAtoms.from_ase(Atoms("CuAu", positions=[[0, 0, 0], [0, 0, 2.4]]))
+    frame = Frame("dimer", "dimers", molecule, energy=-1.0, status="ok")
+    alone, beside = (predictions(gupta, frames)[0] for frames in ([frame], [frame, dataset()[0]]))
+    assert np.isnan(alone.stress).all()
+    assert np.isnan(beside.stress).all()
 
 
 def test_sites_without_a_force_have_no_row() -> None:

@@ -247,6 +247,8 @@ def bad(**changes: Any) -> list[Frame]:
         (bad(split=""), "odd-one: has no split"),
         (bad(group="group-4"), "odd-one: is in 'train', but frame frame-04 of the same group"),
         ([*dataset()[:5], dataset()[0]], "frame-00: comes 2 times"),
+        (bad(group="all"), "odd-one: its group 'all' is named as rows of tables"),
+        (bad(group="system:Cu"), "odd-one: its group 'system:Cu' is named"),
         ([], "no frame to train on among 0"),
         ([dataset()[4]], "no frame to train on among 1"),
     ],
@@ -254,6 +256,19 @@ def bad(**changes: Any) -> list[Frame]:
 def test_unusable_frames_are_named(frames: list[Frame], message: str) -> None:
     with pytest.raises(FrameError, match=message):
         train(fresh(), frames, quick())
+
+
+@pytest.mark.parametrize("part", ["train", "validation"])
+def test_a_loss_of_labels_that_no_frame_has_is_refused(part: str) -> None:
+    # A loss of 0 is no success: nothing would be learned, or the first epoch would be the best.
+    loss = LossSettings(energy_weight=0.0)
+    frames = [
+        replace(frame, forces=None, stress=None) if frame.split == part else frame
+        for frame in dataset()[:10]
+    ]
+    name = {"train": "training"}.get(part, part)
+    with pytest.raises(FrameError, match=f"no {name} frame has forces or stress, which is all"):
+        train(fresh(), frames, quick(loss=loss))
 
 
 def test_unknown_elements_are_named() -> None:

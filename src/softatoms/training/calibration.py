@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.stats import norm, spearmanr, t
 
-from .metrics import ALL, Prediction
+from .examples import ALL
+from .metrics import Prediction
 
 LEVELS = {"68": 0.6827, "95": 0.9545}
 """Probabilities of the intervals in the table, those of one and two standard deviations."""

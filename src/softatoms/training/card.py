@@ -13,9 +13,8 @@ from ..dataset.frames import Frame
 from ..files import write_text
 from ..potentials.registry import save_potential
 from ..provenance import git_revision, versions
-from .examples import frames_digest
+from .examples import ALL, frames_digest
 from .loop import Trained
-from .metrics import ALL
 from .settings import TrainingSettings
 
 

@@ -83,8 +83,8 @@ def predict(
 def _with_volume(cells: Tensor) -> Tensor:
     """Cells, and unit cubes where there is no volume to divide by.
 
-    Such frames have no stress and their numbers are not used, but the gradient of a quotient by 0 is
-    not finite whatever it is multiplied with.
+    Such frames have no stress and their numbers are not used, but the gradient of a quotient by 0
+    is not finite whatever it is multiplied with.
     """
     has_volume = (torch.linalg.det(cells) != 0.0).reshape(-1, 1, 1)
     return torch.where(has_volume, cells, torch.eye(3, dtype=cells.dtype, device=cells.device))

@@ -18,6 +18,14 @@ from ..errors import SoftatomsError
 from ..neighbours import Pairs
 from ..neighbours_many import neighbour_pairs_of_many
 from ..potentials.base import Potential
+from .settings import LossSettings
+
+ALL = "all"
+"""Group and element of rows of tables that take everything together."""
+
+SYSTEM = "system:"
+"""What stands before the elements in the group of rows that take all frames of these elements
+together."""
 
 FEWEST_ATOMS = 1e-6
 """Sum of existences below which an energy per atom makes no sense."""
@@ -51,13 +59,18 @@ def labelled(frames: Sequence[Frame]) -> list[Frame]:
 
     Raises:
         FrameError: If a frame has no label, a label that is not finite, no atom, a stress without
-            a volume, or the name of another.
+            a volume, or the name of another, or if its group is named as rows of all groups are.
     """
     for name, count in Counter(frame.frame_id for frame in frames).items():
         if count > 1:
             raise FrameError(f"frame {name}: comes {count} times")
     kept = [frame for frame in frames if frame.status != "failed"]
     for frame in kept:
+        if frame.group == ALL or frame.group.startswith(SYSTEM):
+            raise FrameError(
+                f"frame {frame.frame_id}: its group '{frame.group}' is named as rows of tables are "
+                "that hold several groups; call it otherwise"
+            )
         labels = (("energy", frame.energy), ("forces", frame.forces), ("stress", frame.stress))
         if all(values is None for _, values in labels):
             raise FrameError(f"frame {frame.frame_id}: has neither energy, forces nor stress")
@@ -66,9 +79,38 @@ def labelled(frames: Sequence[Frame]) -> list[Frame]:
                 raise FrameError(f"frame {frame.frame_id}: {name} is not finite")
         if frame.soft.existence.sum() < FEWEST_ATOMS:
             raise FrameError(f"frame {frame.frame_id}: has no atoms")
-        if frame.stress is not None and abs(np.linalg.det(frame.soft.cell)) < 1e-12:
+        if frame.stress is not None and not has_volume(frame.soft.cell):
             raise FrameError(f"frame {frame.frame_id}: has a stress, but its cell has no volume")
     return kept
+
+
+def has_volume(cell: NDArray[np.float64]) -> bool:
+    """Whether a cell, shape (3, 3), has a volume to divide by."""
+    return bool(abs(np.linalg.det(cell)) >= 1e-12)
+
+
+def refuse_unlabelled(frames: Sequence[Frame], loss: LossSettings, *, what: str) -> None:
+    """See that a loss has something to be about.
+
+    Args:
+        frames: All frames of a part.
+        loss: The loss.
+        what: Name of the part, for the message.
+
+    Raises:
+        FrameError: If no frame has a label that the loss weighs.
+    """
+    weights = (
+        ("energy", loss.energy_weight),
+        ("forces", loss.forces_weight),
+        ("stress", loss.stress_weight),
+    )
+    wanted = [name for name, weight in weights if weight > 0.0]
+    if frames and all(getattr(frame, name) is None for frame in frames for name in wanted):
+        raise FrameError(
+            f"no {what} frame has {' or '.join(wanted)}, which is all that the loss weighs; give "
+            "such labels, or weights to those that there are"
+        )
 
 
 def split_frames(frames: Sequence[Frame]) -> tuple[list[Frame], list[Frame]]:

@@ -23,9 +23,9 @@ from ..tables import write_table
 from .batches import shuffled_batches
 from .checkpoints import identity
 from .ensemble import fraction_of
-from .examples import FrameError, labelled, make_examples, split_frames
+from .examples import ALL, FrameError, labelled, make_examples, split_frames
 from .loop import Trained, TrainingError, train
-from .metrics import ALL, UNITS, metric_rows, predictions
+from .metrics import UNITS, metric_rows, predictions
 from .settings import TrainingSettings
 from .stage import epoch_line, settings_of
 

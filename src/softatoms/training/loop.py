@@ -26,7 +26,13 @@ from .augmentation import with_ghosts
 from .batches import Labelled, collate, fixed_batches, shuffled_batches
 from .checkpoints import Checkpoint
 from .differentiable import predict
-from .examples import Example, group_importance, make_examples, split_frames
+from .examples import (
+    Example,
+    group_importance,
+    make_examples,
+    refuse_unlabelled,
+    split_frames,
+)
 from .loss import Penalties, errors, penalties, weighted
 from .optimisation import (
     LearningRate,
@@ -149,6 +155,8 @@ class _Trainer:
         self.parameters: list[nn.Parameter] = [parameter for _, parameter in named]
         for parameter in self.parameters:
             parameter.requires_grad_(True)
+        refuse_unlabelled(training, settings.loss, what="training")
+        refuse_unlabelled(validation, settings.loss, what="validation")
         self.importance = group_importance([*training, *validation], settings.group_weights)
         self.examples = make_examples(training, self.model)
         held_out = make_examples(validation, self.model)

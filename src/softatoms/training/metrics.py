@@ -17,15 +17,8 @@ from ..graph import check_coupling
 from ..potentials.base import Potential
 from .batches import collate, fixed_batches
 from .differentiable import predict
-from .examples import labelled, make_examples
+from .examples import ALL, SYSTEM, has_volume, labelled, make_examples
 from .loss import VOIGT
-
-ALL = "all"
-"""Group and element of rows that take everything together."""
-
-SYSTEM = "system:"
-"""What stands before the elements in the group of rows that take all frames of these elements
-together."""
 
 UNITS = {"energy": "eV/atom", "force": "eV/Å", "stress": "eV/Å³"}
 """Unit of the errors of each quantity."""
@@ -115,6 +108,8 @@ def predictions(
         )
         for index, energy, forces, stress in rows:
             example = examples[index]
+            if not has_volume(example.frame.soft.cell):
+                stress = np.full((3, 3), np.nan)
             found[index] = Prediction(
                 example.frame, example.atoms, energy, forces.numpy().copy(), stress
             )
@@ -140,8 +135,9 @@ def metric_rows(
         inside = [item for item in found if item.frame.split == split]
         parts: dict[str, list[Prediction]] = {ALL: inside}
         for item in inside:
-            parts.setdefault(of(item.frame), []).append(item)
-            parts.setdefault(f"{SYSTEM}{chemical_system(item.frame)}", []).append(item)
+            for name in (of(item.frame), f"{SYSTEM}{chemical_system(item.frame)}"):
+                if name != ALL:
+                    parts.setdefault(name, []).append(item)
         for name, part in parts.items():
             for element, quantity, values in _errors(part):
                 known = values[np.isfinite(values)]
