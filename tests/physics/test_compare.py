@@ -5,14 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from ase.build import bulk
 from crystals_exact import argon
 from pymatgen.symmetry import analyzer
+from scipy.spatial.transform import Rotation
 
 import softatoms as sa
 from softatoms import tables
 from softatoms.errors import OptionError
 from softatoms.physics import CHECKS, Options, compare, crystal
+from softatoms.physics.crystals import strained
 from softatoms.provenance import Provenance
+from softatoms.structure import SoftAtoms
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,6 +64,31 @@ def test_all_checks_of_two_potentials(tmp_path: Path):
     assert found["surface_(1 1 1)"]["unit"] == "J/m²"
     written = tables.write_table(tmp_path / "t.parquet", "physics_checks", rows, ORIGIN)
     assert tables.read_table(tmp_path / "t.parquet", "physics_checks").rows() == written.rows()
+
+
+def test_any_cell_of_a_crystal_has_the_same_phonons():
+    start = crystal("fcc", "Ar", a=5.3)
+    turn = Rotation.from_rotvec([0.3, -0.5, 0.9]).as_matrix()
+    cube = SoftAtoms.from_ase(bulk("Ar", cubic=True, a=5.3))
+    cells = {"one": start, "cube": cube, "oblique": strained(cube, turn)}
+    rows = compare(argon(), argon(), cells, options=Options(checks=("phonons",)))
+    found = {name: [r for r in rows if r["crystal"] == name] for name in cells}
+    values = {n: {r["quantity"]: r["model_value"] for r in own} for n, own in found.items()}
+    # What is called X in the lattice of the cube is another wave vector.
+    assert {"phonon_X_1", "phonon_L_3"} < values["one"].keys()
+    for name in ("cube", "oblique"):
+        assert values[name].keys() == values["one"].keys()
+        for quantity, value in values["one"].items():
+            if quantity not in ERRORS:
+                assert values[name][quantity] == pytest.approx(value, rel=1e-4)
+
+
+def test_phonons_of_isotopes_need_a_primitive_cell():
+    atoms = bulk("Ar", cubic=True, a=5.3)
+    atoms.set_masses([36.0, 40.0, 40.0, 40.0])
+    rows = compare(argon(), argon(), {"argon": atoms}, options=Options(checks=("phonons",)))
+    assert [row["status"] for row in rows] == ["failed"]
+    assert "need its primitive cell, of 1 sites; this one has 4" in rows[0]["error"]
 
 
 def test_a_potential_with_itself():

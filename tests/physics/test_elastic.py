@@ -13,7 +13,7 @@ from softatoms.composition.relaxation import Settings as VolumeSettings
 from softatoms.composition.relaxation import relax_volumes
 from softatoms.errors import OptionError
 from softatoms.graph import check_coupling
-from softatoms.physics import crystal, elastic_constants
+from softatoms.physics import Options, compare, crystal, elastic_constants
 from softatoms.physics.crystals import strained
 from softatoms.physics.elastic import averaged
 from softatoms.relax import relax
@@ -114,6 +114,25 @@ def test_turning_a_crystal_turns_its_tensor():
         )
     np.testing.assert_allclose(oblique.eigenvalues, straight.eigenvalues, atol=1e-6)
     np.testing.assert_allclose(oblique.hill, straight.hill, rtol=1e-6)
+
+
+def test_constants_of_a_turned_hexagonal_crystal_are_along_its_axes():
+    start = crystal("hcp", "Ar", a=3.76)
+    turn = Rotation.from_rotvec([0.3, -0.5, 0.9]).as_matrix()
+    straight = elastic_constants(argon(), start)
+    oblique = elastic_constants(argon(), strained(start, turn))
+    assert np.abs(oblique.tensor - straight.tensor).max() > 0.05 * straight.tensor.max()
+    np.testing.assert_allclose(oblique.conventional, straight.tensor, rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(straight.conventional, straight.tensor, rtol=1e-9, atol=1e-12)
+    rows = compare(
+        argon(),
+        argon(),
+        {"straight": start, "oblique": strained(start, turn)},
+        options=Options(checks=("elastic",)),
+    )
+    found = {(row["crystal"], row["quantity"]): row["model_value"] for row in rows}
+    for name in ("C11", "C33", "C13", "C44"):
+        assert found["oblique", name] == pytest.approx(found["straight", name], rel=1e-3)
 
 
 def test_isotropic_tensor_is_the_same_in_all_directions():

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from ase.build import bulk, surface
+from ase.neighborlist import neighbor_list
 from crystals_exact import argon
 
 import softatoms as sa
 from softatoms.errors import OptionError, StructureError
 from softatoms.physics import crystal, surface_energy
 from softatoms.physics.crystals import DEFAULT, rest
+from softatoms.physics.surfaces import cut_at_widest_gap
 
 # Bonds that are cut per atom of the surface, and that atom's area in a².
 BROKEN = {
@@ -58,6 +61,45 @@ def test_any_cell_gives_the_same_facet():
         surface_energy(potential, soft, (1, 1, 1)) for soft in (start, start.repeat((2, 1, 1)))
     )
     assert one.relaxed == pytest.approx(other.relaxed, rel=1e-6)
+
+
+def test_where_a_cell_begins_does_not_decide_where_it_is_cut():
+    potential, start = argon(), crystal("hcp", "Ar", a=3.7)
+    # Planes of (1 0 1) are 1/6 and 5/6 of their spacing apart, so there are two ways to cut.
+    moved = [
+        start.with_positions(start.positions + shift, start.cell)
+        for shift in ((0.0, 0.0, 0.0), (0.7, 0.4, 1.1), (-1.3, 0.2, 2.9), (0.1, 1.9, 0.3))
+    ]
+    moved.append(start.select(np.array([1, 0])))
+    found = [surface_energy(potential, soft, (1, 0, 1), thicknesses=(8.0, 12.0)) for soft in moved]
+    first = found[0]
+    for one in found[1:]:
+        assert one.relaxed == pytest.approx(first.relaxed, rel=1e-5)
+        assert one.unrelaxed == pytest.approx(first.unrelaxed, rel=1e-5)
+
+
+@pytest.mark.parametrize("facet", [(1, 1, 1), (-1, 1, 1), (1, 1, -1)])
+@pytest.mark.parametrize("shift", [0.0, 0.1, -0.3])
+def test_diamond_is_cut_through_single_bonds(facet, shift):
+    unit = bulk("C", "diamond", a=3.57, cubic=True)
+    unit.positions += shift * np.array(facet)
+    slab = surface(cut_at_widest_gap(unit, facet), facet, 3, vacuum=5.0)
+    number = np.bincount(neighbor_list("i", slab, 1.7), minlength=len(slab))
+    # One of the four bonds of each atom at the two ends, not three.
+    assert set(number.tolist()) == {3, 4}
+
+
+@pytest.mark.parametrize("facet", [(2, 2, 2), (-3, 0, 0)])
+def test_common_factors_of_indices_change_nothing(facet):
+    start = crystal("fcc", "Ar", a=5.3)
+    plain = tuple(np.sign(facet).tolist())
+    one, other = (
+        surface_energy(argon(), start, indices, thicknesses=(8.0, 12.0))
+        for indices in (plain, facet)
+    )
+    assert other.facet == facet
+    assert other.relaxed == pytest.approx(one.relaxed, rel=1e-9)
+    assert other.area == pytest.approx(one.area, rel=1e-9)
 
 
 def test_thicknesses_that_coincide_are_told_apart():

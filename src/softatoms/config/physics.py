@@ -140,7 +140,9 @@ class Physics(Section):
     vacancy_repeat: Repeat | None = Field(
         None, description="Supercell of vacancies; planes at least 8 Å apart if empty."
     )
-    phonon_repeat: Repeat = Field([2, 2, 2], description="Supercell of phonons.")
+    phonon_repeat: Repeat = Field(
+        [2, 2, 2], description="Supercell of phonons, in primitive cells."
+    )
     references: dict[str, Crystal] = Field(
         default_factory=dict,
         description="By element: crystal, or molecule in a file, that is the origin of its atoms "

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from ase import Atoms
 from ase.build import bulk
-from ase.data import atomic_numbers
+from ase.data import atomic_masses, atomic_numbers
 from numpy.typing import NDArray
 
 from ..composition.prototypes import PROTOTYPES
@@ -54,6 +54,9 @@ LARGEST_MOVE = 0.6
 """... and largest displacement of a site in Å besides the strain."""
 
 CUBIC_POINT_GROUPS = frozenset({"23", "m-3", "432", "-43m", "m-3m"})
+
+LOW_POINT_GROUPS = frozenset({"1", "-1", "2", "m", "2/m", "222", "mm2", "mmm"})
+"""Those of crystals whose axes have no order or are none: which is a, b and c differs by author."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,11 @@ class Symmetry:
     def is_cubic(self) -> bool:
         """Whether the point group is one of the five cubic ones."""
         return self.point_group in CUBIC_POINT_GROUPS
+
+    @property
+    def has_main_axis(self) -> bool:
+        """Whether the crystal is tetragonal, trigonal, hexagonal or cubic."""
+        return self.point_group not in LOW_POINT_GROUPS
 
 
 def crystal(
@@ -328,6 +336,28 @@ def strained(soft: SoftAtoms, deformation: Floats) -> SoftAtoms:
         deformation: F, shape (3, 3).
     """
     return soft.with_positions(soft.positions @ deformation.T, soft.cell @ deformation.T)
+
+
+def primitive(soft: SoftAtoms) -> SoftAtoms:
+    """The primitive cell of a crystal: the very same structure if its cell is one, or is not known.
+
+    Raises:
+        PhysicsError: If the cell is not primitive, and sites are soft or isotopes.
+    """
+    try:
+        with _quiet():
+            found = _analyzer(soft).find_primitive()
+    except PhysicsError:
+        return soft
+    if found is None or len(found) >= len(soft):
+        return soft
+    plain = (soft.site_number != 0).all()
+    if not plain or not np.array_equal(soft.site_mass, atomic_masses[soft.site_number]):
+        raise PhysicsError(
+            "phonons of a crystal with soft sites or isotopes need its primitive cell, of "
+            f"{len(found)} sites; this one has {len(soft)}"
+        )
+    return SoftAtoms.from_pymatgen(found)
 
 
 def conventional(soft: SoftAtoms) -> Atoms:

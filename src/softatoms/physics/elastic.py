@@ -51,12 +51,15 @@ class ElasticConstants:
         raw: As the strains gave it, neither symmetric nor averaged, shape (6, 6).
         extrapolation: Largest difference in eV/Å³ between what the smallest strain gave and the
             extrapolation to zero: an upper bound of what is left of the finite strain.
+        conventional: The tensor along the axes of the conventional cell where symmetry tells them
+            apart (tetragonal, trigonal, hexagonal and cubic crystals); else as ``tensor``.
         cubic: The three constants of a cubic crystal; None for any other.
     """
 
     soft: SoftAtoms
     tensor: Floats
     raw: Floats
+    conventional: Floats
     extrapolation: float
     cubic: CubicConstants | None
 
@@ -171,14 +174,16 @@ def elastic_constants(
         raw = fitted[0].reshape(6, 6).T
     point_group = symmetry(soft)
     tensor = averaged(raw, point_group.rotations)
+    along_axes = tensor
+    if point_group.has_main_axis:
+        along_axes = averaged(tensor, point_group.to_axes[None])
     return ElasticConstants(
         soft=soft,
         tensor=tensor,
         raw=raw,
+        conventional=along_axes,
         extrapolation=float(np.abs(slopes[0].T - raw).max()),
-        cubic=cubic_constants(averaged(tensor, point_group.to_axes[None]))
-        if point_group.is_cubic
-        else None,
+        cubic=cubic_constants(along_axes) if point_group.is_cubic else None,
     )
 
 

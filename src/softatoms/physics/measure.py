@@ -14,7 +14,7 @@ from ase import Atoms
 from ..config.physics_quantities import CHECKS, surface_name
 from ..errors import SoftatomsError
 from ..units import GPA_PER_EV_ANG3
-from .crystals import DEFAULT, Settings, as_crystal, checked_repeat, rest
+from .crystals import DEFAULT, Settings, as_crystal, checked_repeat, primitive, rest
 from .elastic import elastic_constants
 from .eos import equation_of_state
 from .errors import PhysicsError
@@ -37,7 +37,7 @@ class Options:
         checks: Any of ``CHECKS``.
         facets: Miller indices of the surfaces.
         vacancy_repeat: Supercell of the vacancies; chosen by length if None.
-        phonon_repeat: Supercell of the phonons.
+        phonon_repeat: Supercell of the phonons, in primitive cells.
         references: Elemental structures for the chemical potentials of vacancies in compounds.
         settings: Tolerances and precision.
     """
@@ -162,7 +162,7 @@ def _elastic(potential: Potential, soft: SoftAtoms, start: SoftAtoms, *, options
         values |= {"C11": out.cubic.c11, "C12": out.cubic.c12, "C44": out.cubic.c44}
     else:
         values |= {
-            f"C{i + 1}{j + 1}": float(out.tensor[i, j]) for i in range(6) for j in range(i, 6)
+            f"C{i + 1}{j + 1}": float(out.conventional[i, j]) for i in range(6) for j in range(i, 6)
         }
     for kind, averages in (("voigt", out.voigt), ("reuss", out.reuss), ("hill", out.hill)):
         values |= {f"bulk_modulus_{kind}": averages[0], f"shear_modulus_{kind}": averages[1]}
@@ -204,8 +204,11 @@ def _surface(
 
 
 def _phonons(potential: Potential, soft: SoftAtoms, start: SoftAtoms, *, options: Options) -> Items:
-    # Of the crystal as given: rounding at rest must not decide how a lattice is called.
-    points = special_points(start, np.array(checked_repeat(options.phonon_repeat)))
+    # Of the crystal as given: rounding at rest must not decide how a lattice is called. In a larger
+    # cell the same names stand for other wave vectors.
+    smallest = primitive(start)
+    soft = soft if smallest is start else smallest
+    points = special_points(smallest, np.array(checked_repeat(options.phonon_repeat)))
     out = phonons(
         potential, soft, repeat=options.phonon_repeat, points=points, settings=options.settings
     )

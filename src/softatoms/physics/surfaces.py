@@ -25,6 +25,12 @@ THICKNESSES = (8.0, 12.0, 16.0)
 
 FEWEST = 2
 
+NOISE = 1e-4
+"""Part of the distance of lattice planes that is rounding."""
+
+SAME_GAP = 0.02
+"""Difference in Å up to which two distances of planes count as the same."""
+
 VACUUM = 5.0
 """Room in Å on either side of a slab in its cell."""
 
@@ -74,8 +80,8 @@ def surface_energy(
     """Energy of a facet; all slabs are relaxed in one batch.
 
     Slabs are whole repetitions of the oriented conventional cell, so they have the composition of
-    the crystal. Where the two sides end differently the energy is their mean, and a polar slab is
-    cut as it is.
+    the crystal. They end where planes of atoms are farthest apart. Where the two sides end
+    differently the energy is their mean, and a polar slab is cut as it is.
 
     Args:
         potential: The energy function.
@@ -96,14 +102,16 @@ def surface_energy(
         raise StructureError("surfaces are cut from crystals without soft sites")
     relaxed = rest(potential, start, settings)
     per_site = relaxed.energy / len(relaxed.soft)
-    unit = conventional(relaxed.soft)
-    one = surface(unit, indices, 1, periodic=True)
+    # (2 2 2) is the plane (1 1 1), and ASE makes something else of common factors.
+    plane = lowest_terms(indices)
+    unit = cut_at_widest_gap(conventional(relaxed.soft), plane)
+    one = surface(unit, plane, 1, periodic=True)
     area = float(np.linalg.norm(np.cross(one.cell[0], one.cell[1])))
     layer = float(abs(np.linalg.det(unit.cell.array))) * len(one) / len(unit) / area
     layers = sorted({int(np.ceil(size / layer - 1e-6)) for size in sizes})
     if len(layers) < FEWEST:
         layers = [layers[0], layers[0] + 1]
-    slabs = [_slab(unit, indices, count) for count in layers]
+    slabs = [_slab(unit, plane, count) for count in layers]
     cut = evaluate_batch(potential, slabs, properties=(), **settings.evaluation())
     done = relax_all(potential, slabs, settings, what="slab", is_defect=True)
     n_sites = np.array([float(len(slab)) for slab in slabs])
@@ -132,6 +140,35 @@ def checked_facet(facet: Sequence[int]) -> tuple[int, int, int]:
     if len(listed) != 3 or not whole or not any(listed):
         raise OptionError(f"facet must be three whole numbers that are not all 0, got {facet!r}")
     return int(listed[0]), int(listed[1]), int(listed[2])
+
+
+def lowest_terms(facet: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Miller indices without a common factor."""
+    first, second, third = (np.array(facet) // np.gcd.reduce(facet)).tolist()
+    return first, second, third
+
+
+def cut_at_widest_gap(unit: Atoms, facet: tuple[int, int, int]) -> Atoms:
+    """A crystal moved so that slabs of whole cells end where planes of a facet are farthest apart.
+
+    Where a cell begins is a convention; the surface that a crystal has is not. Of equal gaps the
+    first one counts.
+
+    Args:
+        unit: The conventional cell.
+        facet: Miller indices without a common factor.
+    """
+    normal = np.array(facet, dtype=np.float64)
+    spacing = 1.0 / float(np.linalg.norm(np.linalg.inv(unit.cell.array) @ normal))
+    scaled = unit.get_scaled_positions(wrap=False)
+    # Heights in units of the spacing; what is 1 up to rounding is 0.
+    heights = np.sort((scaled @ normal + NOISE) % 1.0 - NOISE)
+    gaps = np.append(heights[1:], heights[0] + 1.0) - heights
+    widest = int(np.flatnonzero(gaps > gaps.max() - SAME_GAP / spacing)[0])
+    cut = heights[widest] + 0.5 * gaps[widest]
+    moved = unit.copy()
+    moved.set_scaled_positions(scaled - cut * normal / (normal @ normal))
+    return moved
 
 
 def _slab(unit: Atoms, facet: tuple[int, int, int], layers: int) -> SoftAtoms:
