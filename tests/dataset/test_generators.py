@@ -8,15 +8,35 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from ase.data import atomic_numbers, covalent_radii
+from ase.neighborlist import neighbor_list
 
 from campaigns import SMALL
 from softatoms import evaluate_batch, load_potential
 from softatoms.config import ConfigError, load_config
+from softatoms.config.generators import Parent
 from softatoms.dataset.frames import Frame
 from softatoms.dataset.generation import generate
 from softatoms.dataset.generators_special import added_row
-from softatoms.dataset.parents import GenerationError, closest_ratio, rattled, stream
+from softatoms.dataset.parents import (
+    GenerationError,
+    build_parent,
+    closest_ratio,
+    rattled,
+    stream,
+)
 from softatoms.dataset.parquet_frames import frames_digest
+
+NATURE = {
+    ("fcc", "Cu"): 3.61,
+    ("bcc", "W"): 3.16,
+    ("fcc", "Pt"): 3.92,
+    ("bcc", "Nb"): 3.30,
+    ("hcp", "Mg"): 3.21,
+    ("hcp", "Ti"): 2.95,
+    ("diamond", "Si"): 5.43,
+}
+"""Measured lattice parameters in Å; hcp is made with an ideal c, which changes a by 1 % at most."""
 
 CU = {"lattice": "fcc", "species": ["Cu"], "a_ang": 3.61}
 CU32 = {**CU, "repeat": [2, 2, 2]}
@@ -205,6 +225,11 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
         "repeat it equally",
     ),
     (
+        {"generators": [{"name": "s", "parent": CU, "slabs": {"miller": [2, -2, 0]}}]},
+        "generators[0].slabs.miller",
+        "no common factor: [1, -1, 0] is the same plane",
+    ),
+    (
         {"imports": [{"format": "extxyz", "paths": ["a"], "keys": {"enery": "E"}}]},
         "imports[0].keys.enery",
         "did you mean 'energy'",
@@ -248,3 +273,25 @@ def test_mistakes_name_key_and_file(tmp_path, dataset, key, words):
     where = key if key == "dataset" else f"dataset.{key}"
     assert message.startswith(f"{path}: {where}: "), message
     assert words in message
+
+
+@pytest.mark.parametrize(("lattice", "element"), sorted(NATURE))
+def test_elements_without_a_length_have_their_volume_in_nature(lattice: str, element: str) -> None:
+    atoms = build_parent(Parent(lattice=lattice, species=[element]))
+    measured = NATURE[lattice, element]
+    assert float(atoms.cell.lengths()[0]) == pytest.approx(measured, rel=0.012)
+
+
+def test_elements_on_lattices_as_dense_have_the_same_volume_and_others_touch() -> None:
+    volumes = {}
+    for lattice in ("fcc", "bcc", "hcp"):
+        atoms = build_parent(Parent(lattice=lattice, species=["W"]))
+        volumes[lattice] = atoms.get_volume() / len(atoms)
+    assert volumes["fcc"] == pytest.approx(volumes["bcc"], rel=1e-12)
+    assert volumes["hcp"] == pytest.approx(volumes["bcc"], rel=1e-12)
+    # Silicon is open in nature, which says nothing of a dense lattice; nor do metals of open ones.
+    for lattice, species in (("fcc", ["Si"]), ("diamond", ["Cu"]), ("rocksalt", ["Mg", "O"])):
+        atoms = build_parent(Parent(lattice=lattice, species=species))
+        shortest = float(neighbor_list("d", atoms, 5.0).min())
+        touching = sum(covalent_radii[atomic_numbers[element]] for element in (species * 2)[:2])
+        assert shortest == pytest.approx(touching, rel=1e-9)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from pydantic import Field
@@ -69,7 +70,9 @@ class Parent(Section):
     lattice: Lattice | None = Field(None, description="Crystal; conventional cell.")
     species: list[str] = Field([], description="Its elements in order, such as [Na, Cl].")
     a_ang: PositiveFloat | None = Field(
-        None, description="Lattice parameter in Å; that of touching covalent spheres if empty."
+        None,
+        description="Lattice parameter in Å. If empty, that of the volume of an element in nature, "
+        "if that is this lattice or one as dense; else that of touching covalent spheres.",
     )
     file: str | None = Field(
         None, description="Instead of lattice: a file that ASE reads (CIF, POSCAR, extended XYZ)."
@@ -206,6 +209,10 @@ class Slabs(Section):
             found += element_problem(self.adsorbate, (*key, "adsorbate"))
         if not any(self.miller):
             found.append(Problem((*key, "miller"), "must not be all zero"))
+        elif (factor := math.gcd(*self.miller)) > 1:
+            plane = [index // factor for index in self.miller]
+            message = f"must have no common factor: {plane} is the same plane"
+            found.append(Problem((*key, "miller"), message))
         if parent is not None and len(set(parent.repeat)) > 1:
             message = "indices count for the repeated parent: repeat it equally, and use 'size'"
             found.append(Problem((*key, "miller"), message))

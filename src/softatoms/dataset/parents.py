@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from ase import Atoms
 from ase.build import bulk
-from ase.data import atomic_numbers, covalent_radii
+from ase.data import atomic_numbers, covalent_radii, reference_states
 from numpy.typing import NDArray
 
+from ..composition.structures import experimental_volume
 from ..errors import SoftatomsError
 from ..neighbours import neighbour_pairs, pair_vectors
 from ..structure import SoftAtoms
@@ -34,6 +36,12 @@ NEAREST = {
 }
 """Shortest distance between sites in units of the lattice parameter a."""
 
+PER_CUBE_OF_A = {"sc": 1.0, "fcc": 4.0, "bcc": 2.0, "hcp": 2.0**0.5, "diamond": 8.0}
+"""Atoms of an element in a volume of a³; hcp with the c of touching spheres."""
+
+DENSE = frozenset({"fcc", "bcc", "hcp", "bct"})
+"""Lattices between which the volume of an atom changes little."""
+
 CLOSEST = 0.6
 """Generated atoms stay apart by this fraction of the sum of covalent radii."""
 
@@ -51,13 +59,34 @@ def build_parent(parent: Parent) -> Atoms:
     if parent.file is not None:
         return read_structure(parent.file).repeat(parent.repeat)
     lattice = parent.lattice or "fcc"
-    radii = [covalent_radii[atomic_numbers[symbol]] for symbol in parent.species]
     a = parent.a_ang
     if a is None:
-        a = float(radii[0] + radii[-1]) / NEAREST[lattice]
+        a = guessed_length(lattice, parent.species)
     name = "".join(parent.species) + ("2" if lattice == "fluorite" else "")
     options = {} if lattice in ("hcp", "wurtzite") else {"cubic": True}
     return bulk(name, lattice, a=a, **options).repeat(parent.repeat)
+
+
+def guessed_length(lattice: str, species: Sequence[str]) -> float:
+    """Lattice parameter in Å of a crystal whose own is not given.
+
+    That of the volume which an element has in nature, if it is found on this lattice or on one as
+    dense. Else neighbours touch with their covalent radii, which for metals are up to a fifth too
+    long and for compounds right within a tenth.
+
+    Args:
+        lattice: Name of the crystal.
+        species: Its elements in the order of the formula.
+    """
+    if len(species) == 1 and lattice in PER_CUBE_OF_A:
+        volume = experimental_volume(species[0])
+        state = reference_states[atomic_numbers[species[0]]]
+        if volume is not None and state is not None:
+            found = state["symmetry"]
+            if found == lattice or {found, lattice} <= DENSE:
+                return float((PER_CUBE_OF_A[lattice] * volume) ** (1.0 / 3.0))
+    radii = [covalent_radii[atomic_numbers[symbol]] for symbol in species]
+    return float(radii[0] + radii[-1]) / NEAREST[lattice]
 
 
 def read_structure(path: str) -> Atoms:
