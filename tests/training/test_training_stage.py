@@ -116,9 +116,27 @@ def test_a_training_out_of_time_says_so_and_goes_on(tmp_path: Path) -> None:
     short = arguments(tmp_path, config)
     assert main([*short, "--minutes", "0.01"]) == REQUEUE
     assert not (tmp_path / "model").exists()
-    assert (tmp_path / "checkpoints" / "00" / "checkpoint.safetensors").exists()
+    kept = list((tmp_path / "checkpoints").glob("00-*/checkpoint.safetensors"))
+    assert len(kept) == 1
     assert main(short) == 0
+    assert list((tmp_path / "checkpoints").glob("*/checkpoint.safetensors")) == kept
     assert (tmp_path / "model.md").exists()
+
+
+def test_elements_that_nothing_was_learned_of_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = {**SMALL, "elements": ["Cu", "Au", "Pt"]}
+    config = campaign(tmp_path, potential={"name": "painn", "options": options}, epochs=1)
+    assert main(arguments(tmp_path, config)) == 0
+    said = capsys.readouterr()
+    assert "warning: no training frame has Pt: what the model says" in said.out + said.err
+    # What has been trained before, and knows its elements, is not warned of.
+    saved = {"name": str(tmp_path / "model")}
+    again = campaign(tmp_path, potential=saved, epochs=1, isolated_energies="keep")
+    assert main([*arguments(tmp_path, again)[:-6], "--out", str(tmp_path / "again")]) == 0
+    said = capsys.readouterr()
+    assert "warning" not in said.out + said.err
 
 
 def test_the_section_is_required(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -236,7 +236,7 @@ def _draw_overview(axes: Axes, lines: dict[str, list[Row]], style: _Style) -> No
         axes.text(-1.35 * limit, -0.75, "no value", ha="center", fontsize=7)
     axes.set_yticks(range(len(lines)), list(lines), fontsize=7.5)
     axes.set_ylim(len(lines) - 0.4, -0.6)
-    axes.set_xlabel("model minus reference (%)")
+    axes.set_xlabel("model minus reference (%; logarithmic beyond ±1)")
 
 
 def _points(rows: Sequence[Row], group: Group) -> Iterator[Row]:

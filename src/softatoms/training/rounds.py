@@ -71,6 +71,13 @@ def starting_potential(section: Training, seed: int, index: int, start: Path | N
     return load_potential(section.potential.name, **options)
 
 
+def is_fresh(section: Training, start: Path | None) -> bool:
+    """Whether a training starts from random parameters, which have learned of no element."""
+    if start is not None or section.potential.is_saved:
+        return False
+    return "seed" in with_seed(section.potential.name, section.potential.options, 0)
+
+
 def checkpoint_folder(checkpoint: Path, index: int, own: Mapping[str, str]) -> Path:
     """Folder for the checkpoint of one training and of no other.
 

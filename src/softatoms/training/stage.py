@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from ase.data import chemical_symbols
 
 from .. import provenance
 from ..dataset.parquet_frames import read_frames
@@ -23,7 +24,7 @@ from .ensemble import Committee, committee
 from .examples import labelled, split_frames
 from .loop import Trained, train
 from .metrics import Prediction, force_rows, metric_rows, prediction_rows, predictions
-from .rounds import checkpoint_folder, settings_of_round, starting_potential
+from .rounds import checkpoint_folder, is_fresh, settings_of_round, starting_potential
 from .settings import LossSettings, TrainingSettings
 
 MEAN = "-mean"
@@ -32,6 +33,8 @@ MEAN = "-mean"
 if TYPE_CHECKING:
     from ..config import CampaignConfig
     from ..config.training import Training
+    from ..dataset.frames import Frame
+    from ..potentials.base import Potential
 
 
 def settings_of(config: CampaignConfig, section: Training) -> TrainingSettings:
@@ -87,6 +90,8 @@ def run_stage(
     for index in range(section.size):
         own = dataclasses.replace(settings, seed=settings.seed + index)
         potential = starting_potential(section, settings.seed, index, start)
+        if index == 0:
+            _warn_of_elements(potential, dataset, is_fresh=is_fresh(section, start), say=say)
         fingerprints = identity(potential, *split_frames(dataset), own)
         trained = train(
             potential,
@@ -105,6 +110,27 @@ def run_stage(
     of = "active_learning" if round_number else "training"
     _write(config, dataset, done, of=of, out=out, tables=tables, say=say)
     return 0
+
+
+def _warn_of_elements(
+    potential: Potential, dataset: Sequence[Frame], *, is_fresh: bool, say: Callable[[str], None]
+) -> None:
+    """Say which elements a model will speak of without having learned them."""
+
+    def elements(frames: Sequence[Frame]) -> set[str]:
+        numbers = {number for frame in frames for number in frame.soft.node_number.tolist()}
+        return {chemical_symbols[number] for number in numbers}
+
+    usable = labelled(dataset)
+    missing = elements(usable)
+    if is_fresh:
+        missing |= set(potential.species)
+    missing -= elements(split_frames(dataset)[0])
+    if missing:
+        say(
+            f"warning: no training frame has {', '.join(sorted(missing))}: what the model says of "
+            "such atoms is not learned from these data"
+        )
 
 
 def epoch_line(row: dict[str, Any]) -> str:
