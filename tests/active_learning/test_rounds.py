@@ -16,7 +16,9 @@ from softatoms.cli import main
 from softatoms.config import ConfigError, load_config
 from softatoms.dataset.frames import Frame
 from softatoms.dataset.parquet_frames import read_frames, write_frames
-from softatoms.figures import draw_all
+from softatoms.figures import active_learning, draw_all
+from softatoms.figures.data import CampaignTables
+from softatoms.figures.style import close
 from softatoms.tables import read_table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -207,6 +209,19 @@ def test_the_figure(done: Rounds, tmp_path: Path) -> None:
         config = load_config(campaign(tmp_path, figures={"names": ["active_learning"], **extra}))
         for path in draw_all(config, done.folder / "tables", tmp_path):
             assert path.stat().st_size > 1000
+
+
+def test_one_round_is_told_apart_by_markers(done: Rounds, tmp_path: Path) -> None:
+    config = load_config(campaign(tmp_path, figures={"names": ["active_learning"]}))
+    figure = active_learning.draw(config, CampaignTables(done.folder / "tables"))
+    errors, _, uncertainties = figure.axes
+    # Lines of a single point have no style.
+    looks = {(line.get_color(), line.get_marker()) for line in uncertainties.lines}
+    assert len(looks) == len(uncertainties.lines) == 4
+    legend = errors.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["RMSE", "first training", "MAE"]
+    close(figure)
 
 
 def test_a_round_goes_on_from_the_models_before(done: Rounds, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ _ERRORS = (
 _KINDS = (("rmse", "RMSE", "o"), ("mae", "MAE", "s"))
 _OWN, _CONTROL = "#D55E00", "#7F7F7F"
 _BEFORE, _AFTER = "#0072B2", "#009E73"
+_FIRST = "first training"
 
 CAPTION = (
     "Active learning. Left: errors of the first model on the test part, which is the same in all "
@@ -70,7 +71,8 @@ def _errors(
         return False
     axes.plot(frames, values, color=_OWN, marker=marker, label=shown)
     if control is None:
-        axes.axhline(values[0], color=_CONTROL, linestyle=":", linewidth=1.0)
+        label = None if any(line.get_label() == _FIRST for line in axes.lines) else _FIRST
+        axes.axhline(values[0], color=_CONTROL, linestyle=":", linewidth=1.0, label=label)
     else:
         axes.plot(
             control.real("frames"),
@@ -88,7 +90,7 @@ def _uncertainties(axes: Axes, table: Table) -> bool:
     rounds = table.real("round")
     drawn = False
     for when, colour in (("before", _BEFORE), ("after", _AFTER)):
-        for kind, shown, line in (("max", "largest", ":"), ("mean", "mean", "-")):
+        for kind, shown, line, marker in (("max", "largest", ":", "^"), ("mean", "mean", "-", "o")):
             values = table.real(f"{kind}_uncertainty_{when}")
             known = np.isfinite(values)
             if known.any():
@@ -98,7 +100,7 @@ def _uncertainties(axes: Axes, table: Table) -> bool:
                     values[known],
                     color=colour,
                     linestyle=line,
-                    marker="o",
+                    marker=marker,
                     label=f"{shown}, {when}",
                 )
     axes.set_xlabel("round")
