@@ -57,8 +57,8 @@ def read_maml(
 
     Args:
         paths: Files that end in ``.json`` or ``.json.gz``.
-        stress: ``detect``; ``fit`` to add as well what stresses differ from the energies of strained
-            cells by; ``vasp``; ``drop`` to leave stresses out; or a convention.
+        stress: ``detect``; ``fit`` to add as well what stresses differ by from the energies of
+            strained cells; ``vasp``; ``drop`` to leave stresses out; or a convention.
         labeller: What the labels come from.
 
     Returns:
