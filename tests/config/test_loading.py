@@ -206,7 +206,7 @@ def digests(path: Path) -> dict[str, str]:
         ("shard_size: 64", "shard_size: 32", {"composition", "screening", "figures", "report"}),
         ("seed: 0", "seed: 1", ALL_BUT_POTENTIAL),
         ("dtype: float64", "dtype: float32", ALL_BUT_POTENTIAL),
-        ("epochs: 150", "epochs: 20", TRAINED),
+        ("epochs: 120", "epochs: 20", TRAINED),
         ("strain: 0.04", "strain: 0.05", {"dataset", *TRAINED}),
         ("elements: [Cu, Au, Ni]", "elements: [Cu, Au, Ni, Ag]", set(DIGESTS)),
     ],
