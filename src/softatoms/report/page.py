@@ -247,9 +247,12 @@ def _figure(folder: Path, name: str) -> str:
 
 
 def _provenance(config: CampaignConfig, data: CampaignTables) -> str:
-    table = data.evaluation if config.training is not None else data.physics_checks
     if config.composition is not None:
         table = data.composition
+    elif config.training is not None:
+        table = data.evaluation
+    else:
+        table = data.physics_checks
     origin = table.provenance
     packages = ", ".join(f"{name} {version}" for name, version in sorted(origin.packages.items()))
     lines = [
