@@ -1,0 +1,8 @@
+"""Compositions and cells that meet targets, found by gradients through the relaxation."""
+
+from .problem import Outcome, Problem, Step, optimise
+from .simplex import Domain
+from .surface import Surface
+from .targets import Target
+
+__all__ = ["Domain", "Outcome", "Problem", "Step", "Surface", "Target", "optimise"]

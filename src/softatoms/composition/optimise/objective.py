@@ -1,0 +1,311 @@
+"""The objective at a composition: quantities of the relaxed structure with their derivatives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...errors import OptionError
+from .simplex import Domain, Floats
+from .surface import Surface
+from .targets import FACTORS, Target
+
+if TYPE_CHECKING:
+    from ...potentials.base import Potential
+    from ...relax.options import Settings
+    from ...structure import SoftAtoms
+
+MOST_END_MEMBERS = 256
+"""Combinations of pure groups that a mixing energy may refer to."""
+
+ALWAYS = ("a", "b", "c", "volume", "energy")
+"""Quantities that cost nothing and are reported with every point."""
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A quantity along the relaxed structures, in its unit.
+
+    Attributes:
+        value: The quantity.
+        slope: Its total derivative along the tangent directions, shape (n_tangents,).
+        curvature: Its second derivative, shape (n_tangents, n_tangents), where it is known.
+    """
+
+    value: float
+    slope: Floats
+    curvature: Floats | None = None
+
+
+@dataclass(frozen=True)
+class Point:
+    """The objective at one composition.
+
+    Attributes:
+        soft: The relaxed structure.
+        objective: Value of the objective.
+        gradient: Its derivative by θ along the simplexes, shape (n_parameters,).
+        curvature: What is known of its second derivatives, shape (n_parameters, n_parameters).
+        quantities: Quantities by name, in their units.
+        response: dy/dz for the tangent directions z, shape (n_tangents, n_coordinates).
+        to_rest: Step in y that leads to rest, as far as a quadratic energy says.
+        surface: Derivatives of the energy there.
+    """
+
+    soft: SoftAtoms
+    objective: float
+    gradient: Floats
+    curvature: Floats
+    quantities: dict[str, float]
+    response: Tensor
+    to_rest: Tensor
+    surface: Surface
+
+    @property
+    def theta(self) -> Floats:
+        """The weights, shape (n_parameters,)."""
+        return self.soft.groups.theta
+
+    def predicted(self, domain: Domain, theta: Floats, *, longest: float = 0.4) -> SoftAtoms:
+        """The structure expected at rest for other weights, to first order.
+
+        Args:
+            domain: Allowed compositions.
+            theta: The other weights.
+            longest: Largest way of a site in Å, strains times 4 Å included.
+        """
+        away = torch.from_numpy(domain.tangent.T @ (theta - self.theta)).to(self.response)
+        step = self.to_rest + away @ self.response
+        step = step * min(1.0, longest / max(self.surface.longest_move(step), 1e-300))
+        return self.surface.moved(self.soft, step).with_weights(theta)
+
+
+class Objective:
+    """Evaluates the objective.
+
+    Args:
+        potential: The energy function.
+        soft: The structure; its groups of tied sites are the sublattices.
+        targets: Terms of the objective.
+        domain: Allowed compositions.
+        settings: How structures are relaxed and evaluated.
+        axes: How many of each lattice vector of the cell make a, b and c, shape (3, 3).
+        end_members: Relaxed energies in eV per site of all combinations of pure groups, one axis
+            per group; needed for a mixing energy.
+
+    Attributes:
+        passes: Derivatives taken so far, see :class:`Surface`.
+    """
+
+    def __init__(
+        self,
+        potential: Potential,
+        soft: SoftAtoms,
+        targets: Sequence[Target],
+        domain: Domain,
+        settings: Settings,
+        *,
+        axes: Floats,
+        end_members: Floats | None = None,
+    ) -> None:
+        self._potential = potential
+        self._targets = list(targets)
+        self._domain = domain
+        self._settings = settings
+        self._axes = axes
+        self._end_members = end_members
+        self._n_sites = len(soft)
+        self._wanted = list(dict.fromkeys([*ALWAYS, *(target.name for target in targets)]))
+        self._exchanges = {
+            target.name: self._exchange(soft, target)
+            for target in targets
+            if target.quantity == "exchange_energy"
+        }
+        self.passes = 0
+
+    def evaluate(self, soft: SoftAtoms, *, at_rest: bool = True) -> Point:
+        """The objective where a structure is.
+
+        Args:
+            soft: The structure, at its composition.
+            at_rest: Whether it is relaxed. Otherwise all quantities are those expected at rest.
+
+        Raises:
+            SurfaceError: If it is no minimum of its energy.
+        """
+        surface = Surface(self._potential, soft, self._settings)
+        try:
+            return self._evaluate(surface, soft, at_rest=at_rest)
+        finally:
+            self.passes += surface.passes
+
+    def _evaluate(self, surface: Surface, soft: SoftAtoms, *, at_rest: bool) -> Point:
+        tangent = torch.from_numpy(self._domain.tangent).to(surface.by_weights)
+        count = tangent.shape[1]
+        slope = surface.by_coordinates
+        to_rest = torch.zeros_like(slope) if at_rest else -surface.solve(slope)
+        mixed = [surface.mixed_product(tangent[:, k]) for k in range(count)]
+        response = torch.stack([-surface.solve(by_y) for by_y, _ in mixed])
+        energy = Quantity(
+            surface.energy + 0.5 * float(slope @ to_rest),
+            np.array(
+                [
+                    float(surface.by_weights @ tangent[:, k] + mixed[k][0] @ to_rest)
+                    for k in range(count)
+                ]
+            ),
+            np.array(
+                [
+                    [
+                        float(tangent[:, i] @ mixed[j][1] + mixed[i][0] @ response[j])
+                        for j in range(count)
+                    ]
+                    for i in range(count)
+                ]
+            ).reshape(count, count),
+        )
+        found: dict[str, Quantity] = {}
+        for name in self._wanted:
+            found[name] = self._quantity(name, surface, soft, energy, tangent, response, to_rest)
+        objective, gradient, curvature = 0.0, np.zeros(count), np.zeros((count, count))
+        for target in self._targets:
+            quantity = found[target.name]
+            cost, first, second = target.cost(quantity.value)
+            objective += cost
+            gradient += first * quantity.slope
+            curvature += second * np.outer(quantity.slope, quantity.slope)
+            if quantity.curvature is not None:
+                curvature += first * quantity.curvature
+        basis = self._domain.tangent
+        return Point(
+            soft=soft,
+            objective=objective,
+            gradient=basis @ gradient,
+            curvature=basis @ curvature @ basis.T,
+            quantities={name: quantity.value for name, quantity in found.items()},
+            response=response,
+            to_rest=to_rest,
+            surface=surface,
+        )
+
+    def _quantity(
+        self,
+        name: str,
+        surface: Surface,
+        soft: SoftAtoms,
+        energy: Quantity,
+        tangent: Tensor,
+        response: Tensor,
+        to_rest: Tensor,
+    ) -> Quantity:
+        n_sites = self._n_sites
+
+        def following(value: float, by_y: Tensor, by_theta: Tensor | None = None) -> Quantity:
+            slope = response @ by_y
+            if by_theta is not None:
+                slope = slope + tangent.T @ by_theta
+            factor = FACTORS.get(name, 1.0)
+            at = value + float(by_y @ to_rest)
+            return Quantity(factor * at, factor * slope.cpu().numpy())
+
+        if name in "abc":
+            return following(*surface.length(self._axes["abc".index(name)]))
+        if name == "volume":
+            volume = surface.volume / n_sites
+            return following(volume, volume * surface.dilation)
+        if name == "bulk_modulus":
+            modulus = surface.bulk_modulus()
+            return following(modulus.value, modulus.by_coordinates, modulus.by_weights)
+        if name in self._exchanges:
+            direction = self._exchanges[name]
+            curvature = energy.curvature
+            assert curvature is not None
+            return Quantity(float(direction @ energy.slope), curvature @ direction)
+        if name == "mixing_energy":
+            reference = self._mixture(soft.groups.theta)
+        else:
+            reference = Quantity(0.0, np.zeros(len(energy.slope)), np.zeros((1, 1)))
+        assert energy.curvature is not None
+        assert reference.curvature is not None
+        return Quantity(
+            energy.value / n_sites - reference.value,
+            energy.slope / n_sites - reference.slope,
+            energy.curvature / n_sites - reference.curvature,
+        )
+
+    def _exchange(self, soft: SoftAtoms, target: Target) -> Floats:
+        """Tangent coordinates of the exchange of one site's element, shape (n_tangents,)."""
+        assert target.elements is not None
+        labels = list(soft.weight_labels)
+        groups = [label.rsplit(":", 1)[0] for label in labels]
+        named = list(dict.fromkeys(groups))
+        if target.tie is None and len(named) > 1:
+            raise OptionError(
+                f"target {target.name}: say on which of the groups {', '.join(named)} with 'tie'"
+            )
+        tie = named[0] if target.tie is None else target.tie
+        direction = np.zeros(len(labels))
+        for element, sign in zip(target.elements, (1.0, -1.0), strict=True):
+            if f"{tie}:{element}" not in labels:
+                raise OptionError(
+                    f"target {target.name}: there is no weight {tie}:{element} among "
+                    f"{', '.join(labels)}"
+                )
+            direction[labels.index(f"{tie}:{element}")] = sign
+        members = int((soft.site_group == named.index(tie)).sum())
+        coordinates: Floats = self._domain.tangent.T @ direction / members
+        return coordinates
+
+    def _mixture(self, theta: Floats) -> Quantity:
+        """Energy per site of a mechanical mixture of end members, with its derivatives.
+
+        Each combination of pure groups counts with the product of its weights.
+        """
+        energies = self._end_members
+        assert energies is not None, "a mixing energy needs end members"
+        domain = self._domain
+        members = [np.flatnonzero(row) for row in domain.incidence]
+        count = len(theta)
+        value, slope, curvature = 0.0, np.zeros(count), np.zeros((count, count))
+        for choice in product(*(range(len(own)) for own in members)):
+            picked = [int(own[k]) for own, k in zip(members, choice, strict=True)]
+            shares = theta[picked] / domain.sums
+            value += energies[choice] * float(np.prod(shares))
+            for g, i in enumerate(picked):
+                others = np.delete(shares, g)
+                slope[i] += energies[choice] * float(np.prod(others)) / domain.sums[g]
+                for h, j in enumerate(picked):
+                    if h != g:
+                        rest = float(np.prod(np.delete(shares, [g, h])))
+                        curvature[i, j] += (
+                            energies[choice] * rest / (domain.sums[g] * domain.sums[h])
+                        )
+        basis = domain.tangent
+        return Quantity(value, basis.T @ slope, basis.T @ curvature @ basis)
+
+
+def pure_combinations(domain: Domain) -> list[Floats]:
+    """Weights of all combinations of pure groups, the last group running fastest.
+
+    Raises:
+        OptionError: If there are too many.
+    """
+    members = [np.flatnonzero(row) for row in domain.incidence]
+    total = int(np.prod([float(len(own)) for own in members]))
+    if total > MOST_END_MEMBERS:
+        raise OptionError(
+            f"a mixing energy against {total} end members is too much, at most {MOST_END_MEMBERS}: "
+            "tie sites"
+        )
+    found = []
+    for picked in product(*members):
+        theta = np.zeros(len(domain.group))
+        theta[list(picked)] = domain.sums
+        found.append(theta)
+    return found
