@@ -14,6 +14,7 @@ include: "workflow/rules/common.smk"
 wildcard_constraints:
     shard=r"\d+",
     round=r"\d+",
+    search=r"[a-z0-9][a-z0-9_-]*",
 
 
 report: "workflow/report/campaign.rst"
@@ -36,6 +37,11 @@ if campaign.composition:
 
     include: "workflow/rules/composition.smk"
     include: "workflow/rules/collect.smk"
+
+
+if campaign.optimisation:
+
+    include: "workflow/rules/optimise.smk"
 
 
 if campaign.dataset:

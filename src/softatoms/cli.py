@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import __version__
 from .active_learning import commands as active_learning
+from .composition import optimise_command
 from .errors import SoftatomsError
 from .files import check_writable
 
@@ -28,7 +29,7 @@ Command = Callable[[argparse.Namespace], int]
 BAD_INPUT = 2
 """Exit code when a file or an option is wrong."""
 
-_WRITTEN = ("out", "runs_out", "reference", "table_out", "extxyz", "exploration_out")
+_WRITTEN = ("out", "runs_out", "reference", "table_out", "extxyz", "exploration_out", "path_out")
 """Options that name a file to write."""
 
 _OF_ARGUMENTS = (
@@ -170,6 +171,7 @@ def _parser() -> argparse.ArgumentParser:
     physics.add_argument(
         "--model", type=Path, help="directory of the trained model, if the campaign trains one"
     )
+    optimise_command.register(command, _say)
     curve = command(
         "learning-curve",
         _learning_curve,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .table_columns import Column, TableSchema
 from .table_schemas_learning import ACTIVE_LEARNING, EXPLORATION
+from .table_schemas_optimisation import OPTIMISATION, OPTIMISATION_PATH
 from .table_schemas_training import (
     CALIBRATION,
     EVALUATION,
@@ -261,6 +262,8 @@ SCHEMAS = {
         CALIBRATION,
         LEARNING_CURVE,
         PHYSICS_CHECKS,
+        OPTIMISATION,
+        OPTIMISATION_PATH,
     )
 }
 """All tables by name."""

@@ -115,3 +115,14 @@ def test_bounds_that_leave_nothing_are_refused() -> None:
         Domain(np.zeros(2, dtype=np.int64), np.ones(1), np.zeros(2), np.full(2, 0.2))
     with pytest.raises(OptionError, match="lower"):
         Domain(np.zeros(2, dtype=np.int64), np.ones(1), np.ones(2), np.zeros(2))
+
+
+def test_starts_lie_inside_the_bounds_not_on_them() -> None:
+    """Bounds that cut off most of a simplex would else catch most random starts."""
+    narrow = Domain(
+        np.zeros(2, dtype=np.int64), np.ones(1), np.array([0.0, 0.0]), np.array([1.0, 0.4])
+    )
+    np.testing.assert_allclose(narrow.centre(), [0.8, 0.2], rtol=0, atol=1e-12)
+    draws = np.array([narrow.random(np.random.default_rng(seed))[1] for seed in range(40)])
+    assert draws.max() < 0.4
+    assert 0.1 < draws.mean() < 0.3

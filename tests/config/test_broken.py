@@ -346,7 +346,7 @@ def test_what_is_missing_where_compositions_are_not_scanned(tmp_path, capsys):
     path.write_text(yaml.safe_dump({name: GOOD[name] for name in ("campaign", "potential")}))
     code, error = run_manifest(path, capsys)
     assert code == 2
-    assert "composition: is required without a section 'dataset', 'training' or 'physics'" in error
+    assert "composition: is required without a section 'dataset', 'training'" in error
     generator = {
         "name": "warm",
         "parent": {"lattice": "fcc", "species": ["Cu"]},

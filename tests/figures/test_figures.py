@@ -37,8 +37,11 @@ def frame(small_campaign: Results) -> pd.DataFrame:
     return pd.read_parquet(small_campaign.tables / "composition.parquet")
 
 
-# That of active learning is drawn by tests/active_learning.
-@pytest.mark.parametrize("name", [n for n in get_args(FigureName) if n != "active_learning"])
+# Drawn by tests/active_learning and tests/composition/test_optimise_stage.py.
+ELSEWHERE = ("active_learning", "optimisation")
+
+
+@pytest.mark.parametrize("name", [n for n in get_args(FigureName) if n not in ELSEWHERE])
 def test_every_figure_is_drawn_and_not_blank(name, small_campaign):
     image = imread(small_campaign.folder / "figures" / f"{name}.png")
     assert (image[..., :3].min(axis=2) < 0.9).mean() > 0.01

@@ -73,6 +73,14 @@ def checked_model():
     return [results("model", file) for file in ("potential.json", "weights.safetensors")]
 
 
+def optimisation_shards(ending):
+    """The files of all searches of one table."""
+    return [
+        results("shards", "optimisation", f"{search}{ending}.parquet")
+        for search in campaign.optimisation.names()
+    ]
+
+
 def calibration_files():
     """The table about the spread of an ensemble, if there is one."""
     return [results("tables", "calibration.parquet")] if campaign.training.size > 1 else []
@@ -148,6 +156,7 @@ def tables():
         names += ["learning_curve"] if campaign.training.learning_curve else []
     names += ["active_learning", "exploration"] if campaign.active_learning else []
     names += ["physics_checks"] if campaign.physics else []
+    names += ["optimisation", "optimisation_path"] if campaign.optimisation else []
     return [results("tables", f"{name}.parquet") for name in names]
 
 

@@ -19,6 +19,7 @@ FigureName = Literal[
     "training",
     "active_learning",
     "physics_checks",
+    "optimisation",
     "uncertainty",
     "learning_curve",
 ]
@@ -41,6 +42,9 @@ OF_ACTIVE_LEARNING = ("active_learning",)
 OF_PHYSICS = ("physics_checks",)
 """Figures drawn from the table of physics checks."""
 
+OF_OPTIMISATION = ("optimisation",)
+"""Figures drawn from the tables of optimisations."""
+
 OF_BINARIES = ("lattice", "mixing", "free_energy", "bulk_modulus")
 """Figures with one panel per scan of two elements on one sublattice."""
 
@@ -61,8 +65,8 @@ class Figures(Section):
         "ranking: the best of a screening; parity: predictions of the trained potential over "
         "labels; training: its errors over epochs; active_learning: errors and uncertainty over "
         "rounds; physics_checks: properties of crystals by the model over those it is compared "
-        "with; uncertainty: errors of an ensemble over its spread; learning_curve: errors over the "
-        "number of training frames.",
+        "with; optimisation: paths of searches; uncertainty: errors of an ensemble over its "
+        "spread; learning_curve: errors over the number of training frames.",
     )
     control: str | None = Field(
         None,

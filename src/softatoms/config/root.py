@@ -23,11 +23,13 @@ from .figures import (
     OF_CURVES,
     OF_ENSEMBLES,
     OF_LEARNING_CURVES,
+    OF_OPTIMISATION,
     OF_PHYSICS,
     OF_SCREENING,
     OF_TRAINING,
     Figures,
 )
+from .optimisation import Optimisation
 from .physics import Physics
 from .potential import PotentialSection
 from .screening import Screening
@@ -37,6 +39,7 @@ DEPENDS_ON: dict[str, tuple[str, ...]] = {
     "potential": (),
     "composition": ("potential",),
     "screening": ("composition",),
+    "optimisation": ("potential",),
     "dataset": ("potential",),
     "training": ("dataset",),
     "active_learning": ("training",),
@@ -44,14 +47,14 @@ DEPENDS_ON: dict[str, tuple[str, ...]] = {
     "learning_curve": ("training",),
     "figures": (
         *("composition", "screening", "training"),
-        *("learning_curve", "active_learning", "physics"),
+        *("learning_curve", "active_learning", "physics", "optimisation"),
     ),
     "report": ("figures",),
 }
 """Which sections the result of a stage depends on besides its own."""
 
 
-UNSEEN_IF_ABSENT = ("active_learning", "physics")
+UNSEEN_IF_ABSENT = ("active_learning", "physics", "optimisation")
 """Sections without which fingerprints are what they were before there were such sections."""
 
 
@@ -65,6 +68,9 @@ class CampaignConfig(Section):
         None, description="Scans of solid solutions; none if empty."
     )
     screening: Screening | None = Field(None, description="Filters and ranking; none if empty.")
+    optimisation: Optimisation | None = Field(
+        None, description="Compositions sought by gradients; none if empty."
+    )
     dataset: Dataset | None = Field(None, description="Labelled structures; none if empty.")
     training: Training | None = Field(None, description="Training of a potential; none if empty.")
     active_learning: ActiveLearning | None = Field(
@@ -128,8 +134,9 @@ class CampaignConfig(Section):
         or written out, nor how many threads compute.
 
         Args:
-            section: ``potential``, ``composition``, ``screening``, ``dataset``, ``training``,
-                ``learning_curve``, ``active_learning``, ``physics``, ``figures`` or ``report``.
+            section: ``potential``, ``composition``, ``screening``, ``optimisation``, ``dataset``,
+                ``training``, ``learning_curve``, ``active_learning``, ``physics``, ``figures`` or
+                ``report``.
 
         Returns:
             64 hexadecimal digits.
@@ -141,7 +148,7 @@ class CampaignConfig(Section):
             if name not in wanted:
                 wanted.append(name)
                 waiting += DEPENDS_ON[name]
-                if name == "composition" and self.potential.is_trained:
+                if name in ("composition", "optimisation") and self.potential.is_trained:
                     waiting += self.trained_by()
         values = {
             name: self._values(name)
@@ -179,6 +186,8 @@ class CampaignConfig(Section):
             compute = self.compute
             values = self.active_learning.values()
             return [values, self.campaign.seed, compute.device, compute.dtype]
+        if section == "optimisation" and self.optimisation is not None:
+            return [values, self.campaign.seed, self.compute.device, self.compute.dtype]
         if section == "composition":
             compute = self.compute
             return [
@@ -195,13 +204,17 @@ class CampaignConfig(Section):
         found = self._problems_of_potential()
         if self.composition is not None:
             found += self.composition.problems(("composition",))
-        elif self.dataset is None and self.training is None and self.physics is None:
-            message = "is required without a section 'dataset', 'training' or 'physics'"
+        elif not any((self.dataset, self.training, self.physics, self.optimisation)):
+            message = (
+                "is required without a section 'dataset', 'training', 'physics' or 'optimisation'"
+            )
             found.append(Problem(("composition",), message))
         if self.screening is not None and self.composition is None:
             found.append(Problem(("screening",), "needs the section 'composition'"))
         elif self.screening is not None and self.composition is not None:
             found += self.screening.problems(("screening",), self.composition)
+        if self.optimisation is not None:
+            found += self.optimisation.problems(("optimisation",))
         if self.dataset is not None:
             found += self.dataset.problems(("dataset",))
         if self.training is not None:
@@ -223,6 +236,8 @@ class CampaignConfig(Section):
                 found.append(Problem(key, f"'{name}' needs the section 'training'"))
             if name in OF_ACTIVE_LEARNING and self.active_learning is None:
                 found.append(Problem(key, f"'{name}' needs the section 'active_learning'"))
+            if name in OF_OPTIMISATION and self.optimisation is None:
+                found.append(Problem(key, f"'{name}' needs the section 'optimisation'"))
             if name in OF_PHYSICS and self.physics is None:
                 found.append(Problem(key, f"'{name}' needs the section 'physics'"))
             elif name in OF_ENSEMBLES and self.training and self.training.size < 2:
@@ -322,7 +337,10 @@ class CampaignConfig(Section):
         covered = self.energy_function().elements()
         if not covered:
             return []
-        return [
+        found = []
+        if self.optimisation is not None:
+            found = self.optimisation.uncovered(("optimisation",), covered)
+        return found + [
             Problem(
                 ("composition", "scans", i, "sublattices", name, "elements", j),
                 f"{element} is not covered by the potential, which has {', '.join(covered)}",

@@ -79,6 +79,16 @@ class CampaignTables:
         return read_table(self.folder / "physics_checks.parquet", "physics_checks")
 
     @cached_property
+    def optimisation(self) -> Table:
+        """The table ``optimisation``."""
+        return read_table(self.folder / "optimisation.parquet", "optimisation")
+
+    @cached_property
+    def optimisation_path(self) -> Table:
+        """The table ``optimisation_path``."""
+        return read_table(self.folder / "optimisation_path.parquet", "optimisation_path")
+
+    @cached_property
     def calibration(self) -> Table:
         """The table ``calibration``."""
         return read_table(self.folder / "calibration.parquet", "calibration")

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from ..config.figures import OF_PHYSICS, OF_TRAINING
+from ..config.figures import OF_OPTIMISATION, OF_PHYSICS, OF_TRAINING
 from ..errors import SoftatomsError
 from ..figures.data import CampaignTables, composition_label
 from ..files import write_text
-from . import physics
+from . import optimisation, physics
 from .numbers import key_numbers
 from .training import (
     CALIBRATION_HEAD,
@@ -83,6 +83,7 @@ def write_report(config: CampaignConfig, tables: Path, figures: Path, out: Path)
         "ranking": _ranking(config, data),
         "training": _training(config, data, figures),
         "physics": _physics(config, data, figures),
+        "optimisation": _optimisation(config, data, figures),
         "figures": _other_figures(config, figures),
         "provenance": _provenance(config, data),
         "config": html.escape(_as_yaml(config)),
@@ -202,8 +203,26 @@ def _physics(config: CampaignConfig, data: CampaignTables, figures: Path) -> str
     )
 
 
+def _optimisation(config: CampaignConfig, data: CampaignTables, figures: Path) -> str:
+    if config.optimisation is None:
+        return ""
+    rows = list(optimisation.search_rows(data.optimisation))
+    named = [figure for figure in config.figure_names() if figure in OF_OPTIMISATION]
+    return "\n".join(
+        [
+            "<h2>Optimised compositions</h2>",
+            "<p>The best start of each search, and supercells with one element on every site at "
+            "the nearest composition that fits (mean and standard error). All starts are in "
+            "<code>tables/optimisation.parquet</code>.</p>",
+            f'<div class="wide" id="searches">{_html_table(optimisation.HEAD, rows)}</div>',
+            _figures(figures, named),
+        ]
+    )
+
+
 def _other_figures(config: CampaignConfig, folder: Path) -> str:
-    names = [name for name in config.figure_names() if name not in (*OF_TRAINING, *OF_PHYSICS)]
+    placed = (*OF_TRAINING, *OF_PHYSICS, *OF_OPTIMISATION)
+    names = [name for name in config.figure_names() if name not in placed]
     return "<h2>Figures</h2>\n" + _figures(folder, names) if names else ""
 
 
@@ -252,7 +271,7 @@ def _provenance(config: CampaignConfig, data: CampaignTables) -> str:
     elif config.training is not None:
         table = data.evaluation
     else:
-        table = data.physics_checks
+        table = data.optimisation if config.physics is None else data.physics_checks
     origin = table.provenance
     packages = ", ".join(f"{name} {version}" for name, version in sorted(origin.packages.items()))
     lines = [

@@ -1,8 +1,21 @@
 """Compositions and cells that meet targets, found by gradients through the relaxation."""
 
+from .discretise import Explicit, realisable, supercells, verify
 from .problem import Outcome, Problem, Step, optimise
 from .simplex import Domain
 from .surface import Surface
 from .targets import Target
 
-__all__ = ["Domain", "Outcome", "Problem", "Step", "Surface", "Target", "optimise"]
+__all__ = [
+    "Domain",
+    "Explicit",
+    "Outcome",
+    "Problem",
+    "Step",
+    "Surface",
+    "Target",
+    "optimise",
+    "realisable",
+    "supercells",
+    "verify",
+]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...relax import relax_batch
-from .methods import FIRST_RADIUS, SHORTEST, Options, Verdict, positive
+from .methods import FIRST_RADIUS, SHORTEST, Options, Verdict, positive, updated
 from .objective import Objective, Point
 from .simplex import Domain
 from .surface import SurfaceError
@@ -56,7 +56,9 @@ def joint_search(
         The verdict and the evaluations in relaxations.
     """
     relaxing = 0
-    radius, before = FIRST_RADIUS, float("inf")
+    radius = FIRST_RADIUS
+    before: Point | None = None
+    learnt = np.zeros((len(domain.group), len(domain.group)))
     few = {**relaxation, "max_steps": FEW}
     for _ in range(options.max_steps):
         try:
@@ -82,9 +84,14 @@ def joint_search(
                 return Verdict("ok"), relaxing
             point, left = end, 0.0
         if left < AT_REST:
-            radius = 0.5 * radius if point.objective > before else min(1.5 * radius, 1.0)
-            before = point.objective
-        step = domain.quadratic_step(point.theta, point.gradient, positive(point.curvature), radius)
+            if before is not None:
+                rose = point.objective > before.objective
+                radius = 0.5 * radius if rose else min(1.5 * radius, 1.0)
+                learnt = updated(learnt, before, point)
+            before = point
+        step = domain.quadratic_step(
+            point.theta, point.gradient, positive(point.curvature + learnt), radius
+        )
         if left < AT_REST and np.abs(step).max() < SHORTEST:
             break
         soft = point.predicted(domain, domain.nearest(point.theta + step), longest=LONGEST)

@@ -88,10 +88,7 @@ def newton(domain: Domain, start: Floats, options: Options) -> Search:
         moved = there.theta - theta
         promised = -float(point.gradient @ moved + 0.5 * moved @ model @ moved)
         ratio = (point.objective - there.objective) / max(promised, 1e-300)
-        rest = there.gradient - point.gradient - (there.curvature + learnt) @ moved
-        square = float(rest @ moved)
-        if abs(square) > 1e-8 * float(np.linalg.norm(rest) * np.linalg.norm(moved)):
-            learnt = learnt + np.outer(rest, rest) / square
+        learnt = updated(learnt, point, there)
         if ratio < 0.25:
             radius = 0.25 * size
         elif ratio > 0.75 and size > 0.9 * radius:
@@ -143,6 +140,17 @@ def exponentiated_gradient(domain: Domain, start: Floats, options: Options) -> S
     if options.met(domain, point):
         return Verdict("ok")
     return Verdict("unconverged", _left(domain, point, f"after {options.max_steps} steps"))
+
+
+def updated(learnt: Floats, point: Point, there: Point) -> Floats:
+    """Curvature beyond what is known, from the gradients at two points (symmetric rank one)."""
+    moved = there.theta - point.theta
+    rest = there.gradient - point.gradient - (there.curvature + learnt) @ moved
+    square = float(rest @ moved)
+    if abs(square) <= 1e-8 * float(np.linalg.norm(rest) * np.linalg.norm(moved)):
+        return learnt
+    made: Floats = learnt + np.outer(rest, rest) / square
+    return made
 
 
 def positive(matrix: Floats) -> Floats:

@@ -262,6 +262,10 @@ class Objective:
         coordinates: Floats = self._domain.tangent.T @ direction / members
         return coordinates
 
+    def mixture(self, theta: Floats) -> float:
+        """Energy in eV per site of a mechanical mixture of end members."""
+        return self._mixture(theta).value
+
     def _mixture(self, theta: Floats) -> Quantity:
         """Energy per site of a mechanical mixture of end members, with its derivatives.
 

@@ -19,6 +19,9 @@ Floats = NDArray[np.float64]
 ROUNDING = 1e-12
 """Weights closer to a bound than this are on it."""
 
+MOST_DRAWS = 1000
+"""Random compositions tried for one that lies within the bounds."""
+
 
 @dataclass(frozen=True)
 class Domain:
@@ -139,15 +142,30 @@ class Domain:
         return max(0.0, total)
 
     def random(self, rng: np.random.Generator) -> Floats:
-        """A random allowed point: uniform on the simplexes, moved inside the bounds."""
-        draws = rng.exponential(size=len(self.group))
-        sums = self.incidence.T @ (self.incidence @ draws / self.sums)
-        return self.nearest(draws / sums)
+        """A random allowed point: uniform on the simplexes within the bounds.
+
+        Where bounds leave too little to be met by chance, the last draw is moved inside.
+        """
+        theta = np.zeros(len(self.group))
+        for k, total in enumerate(self.sums):
+            members = np.flatnonzero(self.group == k)
+            low, high = self.lower[members], self.upper[members]
+            left = max(0.0, total - float(low.sum()))
+            for _ in range(MOST_DRAWS):
+                draws = rng.exponential(size=len(members))
+                theta[members] = low + left * draws / draws.sum()
+                if (theta[members] <= high).all():
+                    break
+        return self.nearest(theta)
 
     def centre(self) -> Floats:
-        """The point in the middle: equal weights, moved inside the bounds."""
-        counts = self.incidence.sum(axis=1)
-        return self.nearest((self.sums / counts)[self.group])
+        """The point in the middle of what each weight can be."""
+        others_low = self.incidence.T @ (self.incidence @ self.lower) - self.lower
+        others_high = self.incidence.T @ (self.incidence @ self.upper) - self.upper
+        sums = self.sums[self.group]
+        low = np.maximum(self.lower, sums - others_high)
+        high = np.minimum(self.upper, sums - others_low)
+        return self.nearest(0.5 * (low + high))
 
     def inside(self, theta: Floats, margin: float) -> Floats:
         """A point near θ where no weight is 0 unless it has to be, for multiplicative steps."""

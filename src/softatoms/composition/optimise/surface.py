@@ -13,7 +13,7 @@ of the crystal drives only coordinates that keep it too, so a few products are e
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -37,8 +37,20 @@ NOISE = 1e-12
 """Right sides below this size (eV/Å) are rounding errors."""
 
 
+MOST_DIRECTIONS = 200
+"""Conjugate directions that are kept for further systems."""
+
+
 class SurfaceError(SoftatomsError):
     """The structure is no minimum of its energy, or the derivatives are not finite."""
+
+
+class _Direction(NamedTuple):
+    """A direction p that is conjugate to all before: E_yy p and p·E_yy p go with it."""
+
+    direction: Tensor
+    product: Tensor
+    curvature: float
 
 
 @dataclass(frozen=True)
@@ -76,6 +88,7 @@ class Surface:
     def __init__(self, potential: Potential, soft: SoftAtoms, settings: Settings) -> None:
         device = settings.device
         self._settings = settings
+        self._directions: list[_Direction] = []
         self._potential = potential.cast(settings.dtype, device)
         self._batch = Batch([soft], device)
         pairs = neighbour_pairs(soft.positions, soft.cell, soft.pbc, potential.cutoff)
@@ -155,28 +168,39 @@ class Surface:
     def solve(self, right: Tensor) -> Tensor:
         """E_yy⁻¹ b by conjugate gradients, without moving the structure as a whole.
 
+        Directions of former solutions are used again: further systems cost no product where these
+        span the answer, as they do once they span all coordinates that the symmetry leaves.
+
         Raises:
             SurfaceError: If E_yy is not positive definite, or the system cannot be solved.
         """
         found = torch.zeros_like(right)
         residual = self._at_rest(right)
         limit = RESIDUAL[self._settings.dtype] * float(residual.norm()) + NOISE
-        direction, square = residual, float(residual @ residual)
+        for known in self._directions:
+            length = (residual @ known.direction) / known.curvature
+            found = found + length * known.direction
+            residual = residual - length * known.product
         for _ in range(3 * len(right) + 10):
-            if square**0.5 <= limit:
+            residual = self._at_rest(residual)
+            if float(residual.norm()) <= limit:
                 return found
-            product = self._hessian_product(direction)
+            direction = residual
+            for known in self._directions:
+                overlap = (known.product @ direction) / known.curvature
+                direction = direction - overlap * known.direction
+            product = self._at_rest(self._hessian_product(direction))
             curvature = float(direction @ product)
             if not curvature > 0.0:
                 raise SurfaceError(
                     "the structure is no minimum of its energy: a displacement or strain lowers it"
                 )
-            length = square / curvature
+            length = (residual @ direction) / curvature
             found = found + length * direction
-            residual = self._at_rest(residual - length * product)
-            before, square = square, float(residual @ residual)
-            direction = residual + (square / before) * direction
-        if square**0.5 <= 1e3 * limit:
+            residual = residual - length * product
+            self._directions.append(_Direction(direction, product, curvature))
+            del self._directions[:-MOST_DIRECTIONS]
+        if float(residual.norm()) <= 1e3 * limit:
             return found
         raise SurfaceError("the response of the relaxed structure cannot be solved for")
 
