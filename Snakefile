@@ -64,6 +64,11 @@ if campaign.physics:
     include: "workflow/rules/physics.smk"
 
 
+if campaign.order:
+
+    include: "workflow/rules/order.smk"
+
+
 if campaign.training and campaign.training.learning_curve:
 
     include: "workflow/rules/learning_curve.smk"

@@ -19,6 +19,7 @@ from .active_learning import commands as active_learning
 from .composition import optimise_command
 from .errors import SoftatomsError
 from .files import check_writable
+from .order import commands as order_commands
 
 if TYPE_CHECKING:
     from .config import CampaignConfig
@@ -29,7 +30,10 @@ Command = Callable[[argparse.Namespace], int]
 BAD_INPUT = 2
 """Exit code when a file or an option is wrong."""
 
-_WRITTEN = ("out", "runs_out", "reference", "table_out", "extxyz", "exploration_out", "path_out")
+_WRITTEN = (
+    *("out", "runs_out", "reference", "table_out", "extxyz", "exploration_out"),
+    *("summary_out", "roc_out", "path_out"),
+)
 """Options that name a file to write."""
 
 _OF_ARGUMENTS = (
@@ -172,6 +176,8 @@ def _parser() -> argparse.ArgumentParser:
         "--model", type=Path, help="directory of the trained model, if the campaign trains one"
     )
     optimise_command.register(command, _say)
+    order = command("order", _order, "compare order and disorder", out="table of states to write")
+    order_commands.add_options(order)
     curve = command(
         "learning-curve",
         _learning_curve,
@@ -367,6 +373,10 @@ def _physics(arguments: argparse.Namespace) -> int:
 
     run_stage(config, model=arguments.model, out=arguments.out, say=_say)
     return 0
+
+
+def _order(arguments: argparse.Namespace) -> int:
+    return order_commands.run(_load(arguments), arguments, _potential, _say)
 
 
 def _learning_curve(arguments: argparse.Namespace) -> int:

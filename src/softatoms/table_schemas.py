@@ -5,6 +5,7 @@ from __future__ import annotations
 from .table_columns import Column, TableSchema
 from .table_schemas_learning import ACTIVE_LEARNING, EXPLORATION
 from .table_schemas_optimisation import OPTIMISATION, OPTIMISATION_PATH
+from .table_schemas_order import ORDER, ORDER_ROC, ORDER_SUMMARY
 from .table_schemas_training import (
     CALIBRATION,
     EVALUATION,
@@ -264,6 +265,9 @@ SCHEMAS = {
         PHYSICS_CHECKS,
         OPTIMISATION,
         OPTIMISATION_PATH,
+        ORDER,
+        ORDER_SUMMARY,
+        ORDER_ROC,
     )
 }
 """All tables by name."""

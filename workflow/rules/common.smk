@@ -43,6 +43,12 @@ def shard_tables(pattern):
     return [results(pattern.format(shard=shard)) for shard in range(campaign.n_shards())]
 
 
+def order_shards(pattern):
+    """The files of all jobs of order and disorder."""
+    shards = range(campaign.order.n_shards())
+    return [results("shards", "order", pattern.format(shard=shard)) for shard in shards]
+
+
 def figure_files(*suffixes):
     """The files of all figures of the campaign."""
     return [
@@ -157,6 +163,9 @@ def tables():
     names += ["active_learning", "exploration"] if campaign.active_learning else []
     names += ["physics_checks"] if campaign.physics else []
     names += ["optimisation", "optimisation_path"] if campaign.optimisation else []
+    if campaign.order:
+        names += ["order", "order_summary"]
+        names += ["order_roc"] if campaign.order.is_compared() else []
     return [results("tables", f"{name}.parquet") for name in names]
 
 

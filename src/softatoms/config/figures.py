@@ -22,6 +22,8 @@ FigureName = Literal[
     "optimisation",
     "uncertainty",
     "learning_curve",
+    "order_energies",
+    "order_roc",
 ]
 
 OF_SCREENING = ("ranking",)
@@ -45,6 +47,12 @@ OF_PHYSICS = ("physics_checks",)
 OF_OPTIMISATION = ("optimisation",)
 """Figures drawn from the tables of optimisations."""
 
+OF_ORDER = ("order_energies", "order_roc")
+"""Figures drawn from the tables of order and disorder ..."""
+
+OF_COMPARED_ORDER = ("order_roc",)
+"""... and of these, that need compounds with and without order by experiment."""
+
 OF_BINARIES = ("lattice", "mixing", "free_energy", "bulk_modulus")
 """Figures with one panel per scan of two elements on one sublattice."""
 
@@ -66,7 +74,9 @@ class Figures(Section):
         "labels; training: its errors over epochs; active_learning: errors and uncertainty over "
         "rounds; physics_checks: properties of crystals by the model over those it is compared "
         "with; optimisation: paths of searches; uncertainty: errors of an ensemble over its "
-        "spread; learning_curve: errors over the number of training frames.",
+        "spread; learning_curve: errors over the number of training frames; order_energies: "
+        "ordering energies of compounds, with what experiments found; order_roc: how well they "
+        "tell ordered compounds.",
     )
     control: str | None = Field(
         None,

@@ -20,16 +20,19 @@ from .figures import (
     FEWEST_POINTS,
     OF_ACTIVE_LEARNING,
     OF_BINARIES,
+    OF_COMPARED_ORDER,
     OF_CURVES,
     OF_ENSEMBLES,
     OF_LEARNING_CURVES,
     OF_OPTIMISATION,
+    OF_ORDER,
     OF_PHYSICS,
     OF_SCREENING,
     OF_TRAINING,
     Figures,
 )
 from .optimisation import Optimisation
+from .order import Order
 from .physics import Physics
 from .potential import PotentialSection
 from .screening import Screening
@@ -44,17 +47,18 @@ DEPENDS_ON: dict[str, tuple[str, ...]] = {
     "training": ("dataset",),
     "active_learning": ("training",),
     "physics": ("potential", "training", "active_learning"),
+    "order": ("potential",),
     "learning_curve": ("training",),
     "figures": (
         *("composition", "screening", "training"),
-        *("learning_curve", "active_learning", "physics", "optimisation"),
+        *("learning_curve", "active_learning", "physics", "optimisation", "order"),
     ),
     "report": ("figures",),
 }
 """Which sections the result of a stage depends on besides its own."""
 
 
-UNSEEN_IF_ABSENT = ("active_learning", "physics", "optimisation")
+UNSEEN_IF_ABSENT = ("active_learning", "physics", "optimisation", "order")
 """Sections without which fingerprints are what they were before there were such sections."""
 
 
@@ -78,6 +82,9 @@ class CampaignConfig(Section):
     )
     physics: Physics | None = Field(
         None, description="Properties of crystals to compare; none if empty."
+    )
+    order: Order | None = Field(
+        None, description="Order against disorder on mixed sublattices; none if empty."
     )
     figures: Figures = Field(default_factory=Figures, description="Figures.")
 
@@ -135,8 +142,8 @@ class CampaignConfig(Section):
 
         Args:
             section: ``potential``, ``composition``, ``screening``, ``optimisation``, ``dataset``,
-                ``training``, ``learning_curve``, ``active_learning``, ``physics``, ``figures`` or
-                ``report``.
+                ``training``, ``learning_curve``, ``active_learning``, ``physics``, ``order``,
+                ``figures`` or ``report``.
 
         Returns:
             64 hexadecimal digits.
@@ -148,7 +155,7 @@ class CampaignConfig(Section):
             if name not in wanted:
                 wanted.append(name)
                 waiting += DEPENDS_ON[name]
-                if name in ("composition", "optimisation") and self.potential.is_trained:
+                if name in ("composition", "optimisation", "order") and self.potential.is_trained:
                     waiting += self.trained_by()
         values = {
             name: self._values(name)
@@ -188,6 +195,10 @@ class CampaignConfig(Section):
             return [values, self.campaign.seed, compute.device, compute.dtype]
         if section == "optimisation" and self.optimisation is not None:
             return [values, self.campaign.seed, self.compute.device, self.compute.dtype]
+        if section == "order" and self.order is not None:
+            compute = self.compute
+            own = self.order.fingerprint()
+            return [own, self.campaign.seed, compute.device, compute.dtype]
         if section == "composition":
             compute = self.compute
             return [
@@ -204,9 +215,10 @@ class CampaignConfig(Section):
         found = self._problems_of_potential()
         if self.composition is not None:
             found += self.composition.problems(("composition",))
-        elif not any((self.dataset, self.training, self.physics, self.optimisation)):
+        elif not any((self.dataset, self.training, self.physics, self.optimisation, self.order)):
             message = (
-                "is required without a section 'dataset', 'training', 'physics' or 'optimisation'"
+                "is required without a section 'dataset', 'training', 'physics', 'optimisation' or "
+                "'order'"
             )
             found.append(Problem(("composition",), message))
         if self.screening is not None and self.composition is None:
@@ -227,6 +239,12 @@ class CampaignConfig(Section):
         if self.physics is not None:
             found += self.physics.problems(("physics",))
             found += [] if found else self._problems_of_physics(self.physics)
+        if self.order is not None:
+            key_of_order: Key = ("order",)
+            own = self.order.problems(key_of_order)
+            found += own
+            if not own and not found:
+                found += self.order.uncovered(self.energy_function().elements(), key_of_order)
         found += self.figures.problems(("figures",))
         for index, name in enumerate(self.figures.names):
             key: Key = ("figures", "names", index)
@@ -238,6 +256,7 @@ class CampaignConfig(Section):
                 found.append(Problem(key, f"'{name}' needs the section 'active_learning'"))
             if name in OF_OPTIMISATION and self.optimisation is None:
                 found.append(Problem(key, f"'{name}' needs the section 'optimisation'"))
+            found += self._problems_of_order_figure(name, key)
             if name in OF_PHYSICS and self.physics is None:
                 found.append(Problem(key, f"'{name}' needs the section 'physics'"))
             elif name in OF_ENSEMBLES and self.training and self.training.size < 2:
@@ -255,6 +274,17 @@ class CampaignConfig(Section):
         if not found:
             found += self._uncovered_elements()
         return found
+
+    def _problems_of_order_figure(self, name: str, key: Key) -> list[Problem]:
+        if name not in OF_ORDER:
+            return []
+        if self.order is None:
+            return [Problem(key, f"'{name}' needs the section 'order'")]
+        sound = name in OF_COMPARED_ORDER and not self.order.problems(())
+        if sound and not self.order.is_compared():
+            message = f"'{name}' needs compounds with and without order by experiment in 'order'"
+            return [Problem(key, message)]
+        return []
 
     def _problems_of_rounds(self, section: ActiveLearning) -> list[Problem]:
         """What active learning needs of other sections."""

@@ -89,6 +89,21 @@ class CampaignTables:
         return read_table(self.folder / "optimisation_path.parquet", "optimisation_path")
 
     @cached_property
+    def order(self) -> Table:
+        """The table ``order``."""
+        return read_table(self.folder / "order.parquet", "order")
+
+    @cached_property
+    def order_summary(self) -> Table:
+        """The table ``order_summary``."""
+        return read_table(self.folder / "order_summary.parquet", "order_summary")
+
+    @cached_property
+    def order_roc(self) -> Table:
+        """The table ``order_roc``."""
+        return read_table(self.folder / "order_roc.parquet", "order_roc")
+
+    @cached_property
     def calibration(self) -> Table:
         """The table ``calibration``."""
         return read_table(self.folder / "calibration.parquet", "calibration")

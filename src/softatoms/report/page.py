@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from ..config.figures import OF_OPTIMISATION, OF_PHYSICS, OF_TRAINING
+from ..config.figures import OF_OPTIMISATION, OF_ORDER, OF_PHYSICS, OF_TRAINING
 from ..errors import SoftatomsError
 from ..figures.data import CampaignTables, composition_label
 from ..files import write_text
-from . import optimisation, physics
+from . import optimisation, order, physics
 from .numbers import key_numbers
 from .training import (
     CALIBRATION_HEAD,
@@ -84,6 +84,7 @@ def write_report(config: CampaignConfig, tables: Path, figures: Path, out: Path)
         "training": _training(config, data, figures),
         "physics": _physics(config, data, figures),
         "optimisation": _optimisation(config, data, figures),
+        "order": _order(config, data, figures),
         "figures": _other_figures(config, figures),
         "provenance": _provenance(config, data),
         "config": html.escape(_as_yaml(config)),
@@ -220,9 +221,31 @@ def _optimisation(config: CampaignConfig, data: CampaignTables, figures: Path) -
     )
 
 
+def _order(config: CampaignConfig, data: CampaignTables, figures: Path) -> str:
+    if config.order is None:
+        return ""
+    rows = list(order.summary_rows(data.order_summary))
+    named = [figure for figure in config.figure_names() if figure in OF_ORDER]
+    areas = []
+    if config.order.is_compared():
+        table = _html_table(order.ROC_HEAD, order.roc_rows(data.order_roc))
+        areas = [f'<div class="wide" id="order-roc">{table}</div>']
+    return "\n".join(
+        [
+            "<h2>Order and disorder</h2>",
+            "<p>Ordering energies are those of the disordered reference above the best ordered "
+            "structure, per mixed site. Temperatures divide them by the ideal entropy of mixing. "
+            "Compounds without a result are listed with the reason.</p>",
+            f'<div class="wide" id="order">{_html_table(order.HEAD, rows)}</div>',
+            *areas,
+            _figures(figures, named),
+        ]
+    )
+
+
 def _other_figures(config: CampaignConfig, folder: Path) -> str:
-    placed = (*OF_TRAINING, *OF_PHYSICS, *OF_OPTIMISATION)
-    names = [name for name in config.figure_names() if name not in placed]
+    elsewhere = (*OF_TRAINING, *OF_PHYSICS, *OF_OPTIMISATION, *OF_ORDER)
+    names = [name for name in config.figure_names() if name not in elsewhere]
     return "<h2>Figures</h2>\n" + _figures(folder, names) if names else ""
 
 
@@ -265,13 +288,19 @@ def _figure(folder: Path, name: str) -> str:
     )
 
 
-def _provenance(config: CampaignConfig, data: CampaignTables) -> str:
+def _first_table(config: CampaignConfig, data: CampaignTables) -> Table:
+    """The table whose provenance stands for the campaign."""
     if config.composition is not None:
-        table = data.composition
-    elif config.training is not None:
-        table = data.evaluation
-    else:
-        table = data.optimisation if config.physics is None else data.physics_checks
+        return data.composition
+    if config.training is not None:
+        return data.evaluation
+    if config.physics is not None:
+        return data.physics_checks
+    return data.optimisation if config.optimisation is not None else data.order_summary
+
+
+def _provenance(config: CampaignConfig, data: CampaignTables) -> str:
+    table = _first_table(config, data)
     origin = table.provenance
     packages = ", ".join(f"{name} {version}" for name, version in sorted(origin.packages.items()))
     lines = [
