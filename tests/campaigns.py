@@ -68,7 +68,8 @@ SMALL: dict[str, Any] = {
     },
     "figures": {
         "names": [
-            *("lattice", "mixing", "free_energy", "bulk_modulus", "pair_map", "ranking"),
+            *("lattice", "mixing", "free_energy", "bulk_modulus", "ternary", "pair_map"),
+            "ranking",
             *("parity", "training", "uncertainty", "learning_curve", "physics_checks"),
         ],
         "dots_per_inch": 50,

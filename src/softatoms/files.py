@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import socket
 import time
@@ -12,6 +13,14 @@ from pathlib import Path
 
 STALE_AFTER_S = 86_400.0
 """Age after which the unfinished file of a process on another machine is taken for left behind."""
+
+
+def content_digest(path: str | Path) -> str:
+    """SHA-256 of a file as hexadecimal digits, empty if it cannot be read."""
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError:
+        return ""
 
 
 def check_writable(path: str | Path | None, *, is_folder: bool = False) -> None:

@@ -15,7 +15,8 @@ from .table_schemas_training import (
     TRAINING_HISTORY,
 )
 
-METHODS = ("mean_field", "replica", "vegard", "sqs")
+METHODS = ("mean_field", "replica", "vegard", "sqs", "random")
+ELASTIC = ("c11", "c22", "c33", "c12", "c13", "c23", "c44", "c55", "c66")
 STATUSES = ("ok", "unconverged", "failed")
 
 _ID = Column("composition_id", "text", "", "identifier, derived from what is computed")
@@ -54,7 +55,7 @@ MANIFEST = TableSchema(
 
 COMPOSITION = TableSchema(
     "composition",
-    2,
+    3,
     "composition_id",
     (
         _ID,
@@ -66,20 +67,71 @@ COMPOSITION = TableSchema(
         _FRACTION,
         _OCCUPATION,
         Column("n_sites", "whole", "1", "sites of the cell that was computed"),
+        Column("entropy_kb", "real", "1", "ideal entropy of mixing per site in units of kB"),
         Column("a_ang", "real", "Å", "lattice parameter a of the conventional cell", "unless_ok"),
         Column("b_ang", "real", "Å", "lattice parameter b of the conventional cell", "unless_ok"),
         Column("c_ang", "real", "Å", "lattice parameter c of the conventional cell", "unless_ok"),
+        Column("alpha_deg", "real", "°", "angle between b and c", "unless_ok"),
+        Column("beta_deg", "real", "°", "angle between a and c", "unless_ok"),
+        Column("gamma_deg", "real", "°", "angle between a and b", "unless_ok"),
         Column("volume_ang3_per_atom", "real", "Å³", "volume per atom", "unless_ok"),
         Column("energy_ev_per_atom", "real", "eV", "energy per atom at rest", "unless_ok"),
         Column(
             "mixing_ev_per_atom",
             "real",
             "eV",
-            "energy per atom relative to the relaxed pure elements on the same parent lattice",
+            "energy per atom relative to the relaxed end members on the same parent lattice: pure "
+            "elements, or a parent with one element on each sublattice",
             "unless_ok",
         ),
         Column("pressure_gpa", "real", "GPa", "pressure that is left in the cell", "always"),
         Column("bulk_modulus_gpa", "real", "GPa", "isothermal bulk modulus at rest", "always"),
+        *(
+            Column(
+                f"{name}_gpa",
+                "real",
+                "GPa",
+                f"elastic constant {name.upper()} at rest along x, y, z of the parent's cell; soft "
+                "structures with a parent only",
+                "always",
+            )
+            for name in ELASTIC
+        ),
+        Column(
+            "de_dx_ev",
+            "real",
+            "eV",
+            "derivative of the energy per site by the fraction of the second element of the only "
+            "shared sublattice, on that sublattice",
+            "always",
+        ),
+        Column("d2e_dx2_ev", "real", "eV", "second derivative of the relaxed energy", "always"),
+        Column("dlnv_dx", "real", "1", "derivative of ln V of the relaxed cell", "always"),
+        *(
+            Column(f"d{k}_dx_ang", "real", "Å", f"derivative of {k} of the relaxed cell", "always")
+            for k in ("a", "b", "c")
+        ),
+        Column(
+            "edges",
+            "text",
+            "",
+            "these derivatives for every pair of elements of every sublattice, as JSON; empty "
+            "without",
+        ),
+        Column(
+            "lowest_curvature_ev_per_ang2",
+            "real",
+            "eV/Å²",
+            "smallest curvature along any strain or displacement at rest",
+            "always",
+        ),
+        Column(
+            "distortion_ang",
+            "real",
+            "Å",
+            "longest way of a site, besides the strain, from the line between the end members",
+            "always",
+        ),
         Column(
             "slope_{El}_ev",
             "real",
@@ -92,7 +144,7 @@ COMPOSITION = TableSchema(
             "correlation_error",
             "real",
             "1",
-            "root mean square deviation of pair probabilities from randomness; sqs only",
+            "root mean square deviation of pair probabilities from randomness; supercells only",
             "always",
         ),
         Column("evaluations", "whole", "1", "energy evaluations of this structure", "always"),

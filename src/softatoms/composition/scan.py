@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,12 +10,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..config.composition import SUPERCELLS
 from ..evaluation import check_device, check_dtype
 from ..provenance import code_digest
 from ..units import GPA_PER_EV_ANG3
 from .checkpoint import Checkpoint
+from .parent_scan import ParentScan
 from .prototypes import PROTOTYPES, Prototype
 from .relaxation import SKIN, Relaxed, Settings, relax_volumes
+from .rows import empty_row, task_rng
 from .sqs import decorate, shell_counts
 from .structures import (
     Supercell,
@@ -27,7 +29,7 @@ from .structures import (
     soft_crystal,
     supercell,
 )
-from .tasks import Task, formula, occupation_text
+from .tasks import Task, prototype_entropy
 
 if TYPE_CHECKING:
     from ..config import CampaignConfig
@@ -87,9 +89,12 @@ class Scanner:
             checkpoint: Where finished batches are kept.
             progress: Is told of every task done.
         """
-        self._relax_end_members(tasks)
         rows: dict[str, dict[str, Any]] = {}
-        for batch in self._batches(tasks):
+        with_parent = [scan for scan in self.config.scanned().scans if scan.parent is not None]
+        names = {scan.name for scan in with_parent}
+        of_prototypes = [task for task in tasks if task.scan not in names]
+        self._relax_end_members(of_prototypes)
+        for batch in self._batches(of_prototypes):
             saved = checkpoint.load(batch)
             if saved is None:
                 before = self.evaluations
@@ -100,6 +105,13 @@ class Scanner:
                 self.evaluations += saved["evaluations"]
             rows.update({row["composition_id"]: row for row in saved["rows"]})
             progress.advance(len(batch))
+        for scan in with_parent:
+            own = [task for task in tasks if task.scan == scan.name]
+            if own:
+                solution = ParentScan(self.config, scan, self.potential)
+                found = solution.run(own, checkpoint, progress)
+                rows.update({row["composition_id"]: row for row in found})
+                self.evaluations += solution.evaluations
         return Outcome([rows[task.identifier] for task in tasks], self.evaluations)
 
     def _settings(self, coupling: Coupling) -> Settings:
@@ -209,15 +221,16 @@ class Scanner:
         """Structure at the volume of Vegard's law, and the deviation from randomness if any."""
         lattice = PROTOTYPES[task.prototype]
         a = lattice_parameter(lattice, self._linear(task)[0])
-        if task.method != "sqs":
+        if task.method not in SUPERCELLS:
             return soft_crystal(lattice, a, task.occupation), None
         sqs = self.config.scanned().sqs
         if lattice.name not in self._supercells:
             empty = supercell(lattice, sqs.supercell)
             self._supercells[lattice.name] = empty, shell_counts(empty, sqs.shells)
         empty, counts = self._supercells[lattice.name]
-        rng = _rng(self.config.campaign.seed, task.identifier)
-        decoration = decorate(empty, lattice, task.occupation, counts, swaps=sqs.swaps, rng=rng)
+        rng = task_rng(self.config.campaign.seed, task.identifier)
+        swaps = sqs.swaps if task.method == "sqs" else 0
+        decoration = decorate(empty, lattice, task.occupation, counts, swaps=swaps, rng=rng)
         return explicit_crystal(empty, a, decoration.symbols), decoration.error
 
     def _row(
@@ -257,31 +270,8 @@ class Scanner:
         return row
 
     def _empty_row(self, task: Task, n_sites: int) -> dict[str, Any]:
-        fractions = task.fractions
-        return {
-            "composition_id": task.identifier,
-            "scan": task.scan,
-            "prototype": task.prototype,
-            "formula": formula(fractions),
-            "method": task.method,
-            "replicate": task.replicate,
-            **{f"x_{element}": fractions.get(element, 0.0) for element in self.elements},
-            "occupation": occupation_text(task.occupation),
-            "n_sites": n_sites,
-            "a_ang": None,
-            "b_ang": None,
-            "c_ang": None,
-            "volume_ang3_per_atom": None,
-            "energy_ev_per_atom": None,
-            "mixing_ev_per_atom": None,
-            "pressure_gpa": None,
-            "bulk_modulus_gpa": None,
-            **{f"slope_{element}_ev": None for element in self.elements},
-            "correlation_error": None,
-            "evaluations": 0,
-            "status": "ok",
-            "error": "",
-        }
+        entropy = prototype_entropy(PROTOTYPES[task.prototype], task.occupation)
+        return empty_row(task, self.elements, n_sites=n_sites, entropy_kb=entropy)
 
 
 def run_shard(
@@ -307,10 +297,5 @@ def run_shard(
 
 def _lengths(lattice: Prototype, volume_per_atom: float) -> dict[str, float]:
     a = lattice_parameter(lattice, volume_per_atom)
-    return {"a_ang": a, "b_ang": a, "c_ang": a, "volume_ang3_per_atom": volume_per_atom}
-
-
-def _rng(seed: int, identifier: str) -> np.random.Generator:
-    """A stream of its own for every task, whichever job it runs in."""
-    own = int.from_bytes(hashlib.sha256(identifier.encode()).digest()[:8], "big")
-    return np.random.default_rng([seed, own])
+    angles = dict.fromkeys(("alpha_deg", "beta_deg", "gamma_deg"), 90.0)
+    return {"a_ang": a, "b_ang": a, "c_ang": a, **angles, "volume_ang3_per_atom": volume_per_atom}

@@ -6,6 +6,7 @@ as close as the supercell allows to those of a random alloy of infinite size.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -48,7 +49,7 @@ def decorate(
     swaps: int,
     rng: np.random.Generator,
 ) -> Decoration:
-    """Distribute elements over a supercell.
+    """Distribute elements over a supercell of a prototype; see :func:`decorate_sites`.
 
     Args:
         empty: The supercell.
@@ -58,12 +59,33 @@ def decorate(
         swaps: Exchanges that are tried at most; fewer if nothing is left to gain.
         rng: Source of randomness.
     """
-    elements = sorted({e for weights in occupation.values() for e in weights})
-    species, mean = _random_start(empty, prototype, occupation, elements, rng)
+    weights = [occupation[name] for name in prototype.sublattices]
+    return decorate_sites(empty.sublattice, weights, counts, swaps=swaps, rng=rng)
+
+
+def decorate_sites(
+    sublattice: NDArray[np.int64],
+    occupation: Sequence[Mapping[str, float]],
+    counts: NDArray[np.float64],
+    *,
+    swaps: int,
+    rng: np.random.Generator,
+) -> Decoration:
+    """Distribute elements over sites.
+
+    Args:
+        sublattice: Sublattice of each site, shape (n_sites,).
+        occupation: Fractions on each sublattice; they must fit its number of sites.
+        counts: Pairs of sites in the shells that are matched, shape (shells, n_sites, n_sites).
+        swaps: Exchanges that are tried at most; fewer if nothing is left to gain.
+        rng: Source of randomness.
+    """
+    elements = sorted({e for weights in occupation for e in weights})
+    species, mean = _random_start(sublattice, occupation, elements, rng)
     target = _pair_probabilities(counts, mean)
     hot = np.eye(len(elements))[species]
     error = _deviation(counts, hot, target)
-    members = [np.flatnonzero(empty.sublattice == s) for s in range(len(prototype.sublattices))]
+    members = [np.flatnonzero(sublattice == s) for s in range(len(occupation))]
     mixed = [sites for sites in members if len(np.unique(species[sites])) > 1]
     for _ in range(swaps if mixed else 0):
         if error < _PERFECT:
@@ -103,18 +125,16 @@ def shell_counts(empty: Supercell, shells: int) -> NDArray[np.float64]:
 
 
 def _random_start(
-    empty: Supercell,
-    prototype: Prototype,
-    occupation: Occupation,
+    sublattice: NDArray[np.int64],
+    occupation: Sequence[Mapping[str, float]],
     elements: list[str],
     rng: np.random.Generator,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Shuffled species of each site, and the mean occupation of each site."""
-    species = np.zeros(len(empty.positions), dtype=np.int64)
-    mean = np.zeros((len(empty.positions), len(elements)))
-    for sublattice, name in enumerate(prototype.sublattices):
-        sites = np.flatnonzero(empty.sublattice == sublattice)
-        weights = occupation[name]
+    species = np.zeros(len(sublattice), dtype=np.int64)
+    mean = np.zeros((len(sublattice), len(elements)))
+    for index, weights in enumerate(occupation):
+        sites = np.flatnonzero(sublattice == index)
         numbers = {element: round(len(sites) * x) for element, x in weights.items()}
         filling = [elements.index(e) for e, number in numbers.items() for _ in range(number)]
         species[sites] = rng.permutation(np.array(filling, dtype=np.int64))

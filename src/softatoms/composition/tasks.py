@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import heapq
 import json
+import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
+from ..config.composition import SUPERCELLS
 from .grid import simplex
 from .prototypes import PROTOTYPES, Prototype
 
@@ -23,7 +25,7 @@ Occupation = dict[str, dict[str, float]]
 _NOTHING = 1e-12
 """Weights up to this are no occupation."""
 
-_VEGARD_COST = 0.01
+VEGARD_COST = 0.01
 """A straight line costs next to nothing, but not nothing: every job gets a task."""
 
 
@@ -39,6 +41,8 @@ class Task:
         replicate: Index among independent supercells.
         occupation: Weights on each sublattice, in the order of the prototype.
         cost: Rough cost, 1 for one site of an ordinary crystal.
+        fractions: Overall atomic fraction of each element that is present; those of the prototype
+            if not given.
     """
 
     identifier: str
@@ -48,11 +52,12 @@ class Task:
     replicate: int
     occupation: Occupation
     cost: float
+    fractions: dict[str, float] = field(default_factory=dict)
 
-    @property
-    def fractions(self) -> dict[str, float]:
-        """Overall atomic fraction of each candidate."""
-        return overall_fractions(PROTOTYPES[self.prototype], self.occupation)
+    def __post_init__(self) -> None:
+        if not self.fractions:
+            fractions = overall_fractions(PROTOTYPES[self.prototype], self.occupation)
+            object.__setattr__(self, "fractions", fractions)
 
     def row(self, shard: int, elements: tuple[str, ...]) -> dict[str, Any]:
         """The task as a row of the manifest."""
@@ -80,17 +85,31 @@ class Task:
             method=row["method"],
             replicate=row["replicate"],
             occupation=json.loads(row["occupation"]),
+            fractions={name[2:]: x for name, x in row.items() if name.startswith("x_") and x > 0},
             cost=row["cost"],
         )
 
 
 def overall_fractions(prototype: Prototype, occupation: Occupation) -> dict[str, float]:
-    """Atomic fraction of each candidate over all sublattices."""
+    """Atomic fraction of each element that is present, over all sublattices."""
     totals: dict[str, float] = {}
     for name, sites in prototype.sublattices.items():
         for element, weight in occupation[name].items():
             totals[element] = totals.get(element, 0.0) + sites * weight
-    return {element: total / len(prototype.sites) for element, total in totals.items()}
+    return {element: n / len(prototype.sites) for element, n in totals.items() if n > 0}
+
+
+def ideal_entropy(fractions: Mapping[str, float]) -> float:
+    """Entropy of ideal mixing on one lattice in units of kB per site."""
+    return -math.fsum(x * math.log(x) for x in fractions.values() if x > 0)
+
+
+def prototype_entropy(prototype: Prototype, occupation: Occupation) -> float:
+    """Entropy of ideal mixing on each sublattice for itself, in units of kB per site."""
+    return math.fsum(
+        sites / len(prototype.sites) * ideal_entropy(occupation[name])
+        for name, sites in prototype.sublattices.items()
+    )
 
 
 def occupation_text(occupation: Occupation) -> str:
@@ -125,11 +144,21 @@ def formula(fractions: Mapping[str, float]) -> str:
 
 
 def list_tasks(config: CampaignConfig) -> list[Task]:
-    """All tasks of a campaign, in the order of its configuration."""
+    """All tasks of a campaign, in the order of its configuration.
+
+    Raises:
+        SoftatomsError: If a parent cannot be built, or a composition does not fit its supercell.
+    """
     tasks: list[Task] = []
     for scan in config.scanned().scans:
+        if scan.parent is not None:
+            # Reads structures, for which scans of prototypes need not wait.
+            from .parent_tasks import list_parent_tasks
+
+            tasks += list_parent_tasks(config, scan)
+            continue
         for prototype_name, method in product(scan.prototypes, scan.methods):
-            replicates = config.scanned().sqs.replicates if method == "sqs" else 1
+            replicates = config.scanned().replicates(method)
             for occupation in _occupations(scan, PROTOTYPES[prototype_name]):
                 tasks += [
                     _task(config, scan.name, prototype_name, method, replicate, occupation)
@@ -169,11 +198,12 @@ def manifest_rows(config: CampaignConfig) -> list[dict[str, Any]]:
 
 def _occupations(scan: Scan, prototype: Prototype) -> Iterator[Occupation]:
     names = list(prototype.sublattices)
-    for weights in product(*(list(_weights(scan.sublattices[name])) for name in names)):
+    for weights in product(*(list(grid_weights(scan.sublattices[name])) for name in names)):
         yield dict(zip(names, weights, strict=True))
 
 
-def _weights(sublattice: Sublattice) -> Iterator[dict[str, float]]:
+def grid_weights(sublattice: Sublattice) -> Iterator[dict[str, float]]:
+    """All compositions of one sublattice, in order."""
     elements = sublattice.elements
     if sublattice.compositions is not None:
         for composition in sublattice.compositions:
@@ -200,27 +230,40 @@ def _task(
 ) -> Task:
     prototype = PROTOTYPES[prototype_name]
     content: list[Any] = [scan, prototype_name, method, replicate, occupation]
-    if method == "sqs":
+    if method in SUPERCELLS:
         content += [config.campaign.seed, config.scanned().sqs.model_dump()]
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-    composition = formula(overall_fractions(prototype, occupation))
+    fractions = overall_fractions(prototype, occupation)
     return Task(
-        identifier=f"{prototype_name}-{composition}-{method}-{digest[:10]}",
+        identifier=identifier(prototype_name, fractions, method, content),
         scan=scan,
         prototype=prototype_name,
         method=method,
         replicate=replicate,
         occupation=occupation,
+        fractions=fractions,
         cost=_cost(config, prototype, method, occupation),
     )
+
+
+def identifier(parent: str, fractions: Mapping[str, float], method: str, content: list[Any]) -> str:
+    """Name of a task that follows from all that is computed.
+
+    Args:
+        parent: Name of the parent lattice.
+        fractions: Overall composition.
+        method: How the solid solution is represented.
+        content: Everything that tells the task from others, as JSON has it.
+    """
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return f"{parent}-{formula(fractions)}-{method}-{digest[:10]}"
 
 
 def _cost(
     config: CampaignConfig, prototype: Prototype, method: str, occupation: Occupation
 ) -> float:
     if method == "vegard":
-        return _VEGARD_COST
-    if method == "sqs":
+        return VEGARD_COST
+    if method in SUPERCELLS:
         a, b, c = config.scanned().sqs.supercell
         return float(prototype.sites_per_cube * a * b * c)
     sites = len(prototype.sites)

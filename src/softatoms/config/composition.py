@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Literal
 
 from pydantic import Field
@@ -22,6 +23,7 @@ from .base import (
     repeated,
     unknown_name,
 )
+from .scan_parents import ScanParent, Supercell, supercell_problems
 
 SUM_TOLERANCE = 1e-6
 """How far the fractions of a composition may be from 1 in sum."""
@@ -32,7 +34,13 @@ MOST_TASKS = 10_000_000
 MOST_SITES = 4000
 """Sites of a supercell; the search for random ones compares all pairs of sites."""
 
-Method = Literal["mean_field", "replica", "vegard", "sqs"]
+Method = Literal["mean_field", "replica", "vegard", "sqs", "random"]
+
+SUPERCELLS = ("sqs", "random")
+"""Methods that compute explicit supercells, several per composition."""
+
+CELLS = ("full", "isotropic", "fixed")
+"""Names for the strains that the cells of a parent may take."""
 
 
 class Sublattice(Section):
@@ -40,6 +48,12 @@ class Sublattice(Section):
 
     elements: list[str] = Field(
         min_length=1, description="Elements that share the sublattice.", examples=[["Cu", "Au"]]
+    )
+    sites: str | list[str] | list[int] | None = Field(
+        None,
+        description="With parent: an element or label of the parent, a list of them, or indices of "
+        "sites from 0. By default the sites whose label or element is the name of the sublattice, "
+        "or which the parent shares among these elements.",
     )
     divisions: PositiveInt | None = Field(
         None,
@@ -106,29 +120,63 @@ class Scan(Section):
 
     name: Identifier = Field(description="Name of the scan in tables and figures.")
     prototypes: list[str] = Field(
-        min_length=1,
-        description=f"Parent lattices among {', '.join(PROTOTYPES)}, with the same sublattices.",
+        [],
+        description=f"Parent lattices among {', '.join(PROTOTYPES)}, with the same sublattices, of "
+        "which the volume is relaxed.",
+    )
+    parent: ScanParent | None = Field(
+        None, description="Instead of prototypes: any structure, whose cell and sites are relaxed."
     )
     sublattices: dict[str, Sublattice] = Field(
+        {},
         description="One entry per sublattice of the prototypes: "
         + "; ".join(f"{p.name}: {', '.join(p.sublattices)}" for p in PROTOTYPES.values())
-        + "."
+        + ". With parent: names of one's own; without any, the partial occupancies of its file.",
     )
     methods: list[Method] = Field(
         ["mean_field"],
         min_length=1,
         description="mean_field and replica: soft structures; vegard: straight line between the "
-        "end members; sqs: explicit supercells with the pair correlations of a random alloy.",
+        "end members; sqs: explicit supercells with the pair correlations of a random alloy; "
+        "random: shuffled supercells.",
+    )
+    cell: str | list[bool] = Field(
+        "full",
+        description="With parent: which strains are relaxed: full, isotropic, fixed, or six truth "
+        "values for xx, yy, zz, yz, xz, xy.",
+    )
+    supercell: Supercell | None = Field(
+        None,
+        description="With parent: supercell of sqs and random, as three repeats of the parent's "
+        "cell or three rows of whole numbers; composition.sqs.supercell if empty.",
+    )
+    second_derivatives: bool = Field(
+        True,
+        description="With parent: elastic constants, bulk modulus, and slopes of the relaxed state "
+        "by the composition of soft structures, from (3 n + 6) × 2 evaluations of n sites.",
+    )
+    supercell_bulk_modulus: bool = Field(
+        False,
+        description="With parent: bulk modulus of supercells, from two more relaxations of each.",
     )
 
     def count(self) -> int:
         """Number of compositions, over all prototypes."""
         grid = math.prod(sublattice.count() for sublattice in self.sublattices.values())
-        return grid * len(self.prototypes)
+        return grid * len(self.parents())
+
+    def parents(self) -> list[str]:
+        """Names of the parent lattices, as they stand in tables."""
+        return self.prototypes if self.parent is None else [self.parent.label()]
+
+    def is_binary(self) -> bool:
+        """Whether two elements share one sublattice and nothing else changes."""
+        return [len(own.elements) for own in self.sublattices.values()] == [2]
 
     def elements(self) -> tuple[str, ...]:
-        """All elements, in the order of their first appearance."""
-        return tuple(dict.fromkeys(e for s in self.sublattices.values() for e in s.elements))
+        """All elements that are named, in the order of their first appearance."""
+        named = [e for s in self.sublattices.values() for e in s.elements]
+        return tuple(dict.fromkeys([*named, *(self.parent.species if self.parent else ())]))
 
     def problems(self, key: Key, sqs: Sqs) -> list[Problem]:
         """What is wrong beyond types."""
@@ -136,6 +184,11 @@ class Scan(Section):
         found += repeated(self.prototypes, (*key, "prototypes"))
         for name, sublattice in self.sublattices.items():
             found += sublattice.problems((*key, "sublattices", name))
+        if (self.parent is None) == (not self.prototypes):
+            return [*found, Problem(key, "needs either 'prototypes' or 'parent', not both or none")]
+        if self.parent is not None:
+            return found + self._parent_problems(self.parent, key)
+        found += self._problems_without_parent(key)
         for index, name in enumerate(self.prototypes):
             here = (*key, "prototypes", index)
             unknown = unknown_name("prototype", name, tuple(PROTOTYPES), here)
@@ -150,8 +203,42 @@ class Scan(Section):
                 found.append(Problem((*key, "sublattices", strange[0]), message))
             elif missing:
                 found.append(Problem((*key, "sublattices"), f"{name} also needs '{missing[0]}'"))
-        if "sqs" in self.methods and not found:
+        if set(SUPERCELLS) & set(self.methods) and not found:
             found += self._sqs_problems(key, sqs)
+        return found
+
+    def _parent_problems(self, parent: ScanParent, key: Key) -> list[Problem]:
+        found = parent.problems((*key, "parent"))
+        found += supercell_problems(self.supercell, (*key, "supercell"))
+        if not self.sublattices and parent.file is None:
+            message = "is required, unless a file has partial occupancies"
+            found.append(Problem((*key, "sublattices"), message))
+        for name in self.sublattices:
+            if not re.fullmatch(r"(?!site\d+$)[A-Za-z0-9_][A-Za-z0-9_.+-]*", name):
+                message = "must be letters, digits and _ . + - only, and not 'site' with a number"
+                found.append(Problem((*key, "sublattices", name), message))
+        if isinstance(self.cell, str) and self.cell not in CELLS:
+            found += unknown_name("cell", self.cell, CELLS, (*key, "cell"))
+        elif not isinstance(self.cell, str) and len(self.cell) != 6:
+            found.append(Problem((*key, "cell"), "needs six truth values: xx, yy, zz, yz, xz, xy"))
+        if self.supercell_bulk_modulus and self.cell == "fixed":
+            message = "cannot be had with a fixed cell"
+            found.append(Problem((*key, "supercell_bulk_modulus"), message))
+        return found
+
+    def _problems_without_parent(self, key: Key) -> list[Problem]:
+        found = [
+            Problem((*key, "sublattices", name, "sites"), "goes with 'parent' only")
+            for name, sublattice in self.sublattices.items()
+            if sublattice.sites is not None
+        ]
+        found += [
+            Problem((*key, name), "goes with 'parent' only")
+            for name in ("cell", "supercell", "second_derivatives", "supercell_bulk_modulus")
+            if getattr(self, name) != type(self).model_fields[name].default
+        ]
+        if not self.sublattices:
+            found.append(Problem((*key, "sublattices"), "is required with 'prototypes'"))
         return found
 
     def _sqs_problems(self, key: Key, sqs: Sqs) -> list[Problem]:
@@ -193,7 +280,14 @@ class Relaxation(Section):
 
     max_steps: PositiveInt = Field(60, description="Most evaluations of one structure.")
     pressure_tolerance_gpa: PositiveFloat = Field(
-        1e-3, description="A cell counts as relaxed below this pressure, in GPa."
+        1e-3,
+        description="A cell counts as relaxed below this pressure, or stress of a parent, in GPa.",
+    )
+    fmax_ev_per_ang: PositiveFloat = Field(
+        1e-3, description="Largest force on a site of a relaxed parent, in eV/Å."
+    )
+    parent_max_steps: PositiveInt = Field(
+        500, description="Most evaluations of one structure with a parent."
     )
 
 
@@ -227,12 +321,21 @@ class Composition(Section):
     def count(self) -> int:
         """Number of tasks, without listing them."""
         return sum(
-            scan.count() * (len(scan.methods) + ("sqs" in scan.methods) * (self.sqs.replicates - 1))
+            scan.count() * sum(self.replicates(method) for method in scan.methods)
             for scan in self.scans
         )
 
+    def replicates(self, method: str) -> int:
+        """Number of tasks per composition."""
+        return self.sqs.replicates if method in SUPERCELLS else 1
+
+    def files(self) -> tuple[str, ...]:
+        """Files of parents."""
+        named = [scan.parent.file for scan in self.scans if scan.parent is not None]
+        return tuple(dict.fromkeys(file for file in named if file is not None))
+
     def elements(self) -> tuple[str, ...]:
-        """All elements of all scans, sorted."""
+        """All elements that are named, sorted; files of parents may bring more."""
         return tuple(sorted({element for scan in self.scans for element in scan.elements()}))
 
     def problems(self, key: Key) -> list[Problem]:

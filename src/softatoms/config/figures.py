@@ -13,6 +13,7 @@ FigureName = Literal[
     "mixing",
     "free_energy",
     "bulk_modulus",
+    "ternary",
     "pair_map",
     "ranking",
     "parity",
@@ -56,6 +57,9 @@ OF_COMPARED_ORDER = ("order_roc",)
 OF_BINARIES = ("lattice", "mixing", "free_energy", "bulk_modulus")
 """Figures with one panel per scan of two elements on one sublattice."""
 
+OF_TERNARIES = ("ternary",)
+"""Figures of scans of three elements on one sublattice."""
+
 OF_CURVES = ("free_energy",)
 """Figures of smooth curves through the points of such a scan ..."""
 
@@ -69,7 +73,8 @@ class Figures(Section):
     names: list[FigureName] = Field(
         ["lattice", "mixing", "free_energy", "bulk_modulus"],
         description="lattice, mixing, free_energy, bulk_modulus: one panel per scan of two "
-        "elements on one sublattice; pair_map: extreme mixing energy of every pair of elements; "
+        "elements on one sublattice; ternary: maps over the compositions of three elements on one "
+        "sublattice, with gradients; pair_map: extreme mixing energy of every pair of elements; "
         "ranking: the best of a screening; parity: predictions of the trained potential over "
         "labels; training: its errors over epochs; active_learning: errors and uncertainty over "
         "rounds; physics_checks: properties of crystals by the model over those it is compared "

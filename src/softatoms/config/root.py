@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import Field
 
 from ..errors import SoftatomsError
+from ..files import content_digest
 from .active_learning import FEWEST_MODELS, ActiveLearning
 from .base import Key, Problem, Section
 from .campaign import Campaign
@@ -28,6 +29,7 @@ from .figures import (
     OF_ORDER,
     OF_PHYSICS,
     OF_SCREENING,
+    OF_TERNARIES,
     OF_TRAINING,
     Figures,
 )
@@ -113,16 +115,32 @@ class CampaignConfig(Section):
         return list(self.figures.names)
 
     def elements(self) -> tuple[str, ...]:
-        """All elements of the campaign, sorted."""
-        return () if self.composition is None else self.composition.elements()
+        """All elements of the campaign, sorted; files of parents are read for theirs."""
+        if self.composition is None:
+            return ()
+        named = self.composition.elements()
+        if not self.composition.files():
+            return named
+        from ..composition.parents import file_elements
+
+        found = [e for file in self.composition.files() for e in file_elements(file)]
+        return tuple(sorted({*named, *found}))
 
     def binary_scans(self) -> list[str]:
         """Names of the scans with two elements on a single sublattice."""
         return [
             scan.name
             for scan in (self.composition.scans if self.composition else [])
-            if len(scan.sublattices) == 1 and len(scan.elements()) == 2
+            if scan.is_binary()
         ]
+
+    def ternary_scans(self) -> list[str]:
+        """Names of the scans with three elements on a single sublattice."""
+        scans = self.composition.scans if self.composition else []
+        shared = {
+            scan.name: [len(own.elements) for own in scan.sublattices.values()] for scan in scans
+        }
+        return [name for name, counts in shared.items() if counts == [3]]
 
     def energy_function(self) -> PotentialSection:
         """What the trained potential starts from if scans use it, else the potential itself."""
@@ -201,12 +219,14 @@ class CampaignConfig(Section):
             return [own, self.campaign.seed, compute.device, compute.dtype]
         if section == "composition":
             compute = self.compute
+            files = self.composition.files() if self.composition else ()
             return [
                 values,
                 self.campaign.seed,
                 compute.device,
                 compute.dtype,
                 compute.edges_per_batch,
+                *(content_digest(file) for file in files),
             ]
         return values
 
@@ -267,6 +287,9 @@ class CampaignConfig(Section):
                 found.append(Problem(key, message))
             if name in OF_BINARIES and not found and not self.binary_scans():
                 message = f"'{name}' needs a scan of two elements on one sublattice"
+                found.append(Problem(key, message))
+            if name in OF_TERNARIES and not found and not self.ternary_scans():
+                message = f"'{name}' needs a scan of three elements on one sublattice"
                 found.append(Problem(key, message))
             if name in OF_CURVES and not found and self._most_points() < FEWEST_POINTS:
                 message = f"'{name}' needs a scan of two elements with at least {FEWEST_POINTS}"
@@ -378,5 +401,13 @@ class CampaignConfig(Section):
             for i, scan in enumerate(self.composition.scans if self.composition else [])
             for name, sublattice in scan.sublattices.items()
             for j, element in enumerate(sublattice.elements)
+            if element not in covered
+        ] + [
+            Problem(
+                ("composition", "scans", i, "parent", "species", j),
+                f"{element} is not covered by the potential, which has {', '.join(covered)}",
+            )
+            for i, scan in enumerate(self.composition.scans if self.composition else [])
+            for j, element in enumerate(scan.parent.species if scan.parent else [])
             if element not in covered
         ]

@@ -110,7 +110,7 @@ class Screening(Section):
         scans = composition.scans
         words: dict[str, tuple[str, ...]] = {
             "scan": tuple(scan.name for scan in scans),
-            "prototype": tuple(dict.fromkeys(name for scan in scans for name in scan.prototypes)),
+            "prototype": tuple(dict.fromkeys(name for scan in scans for name in scan.parents())),
             "method": tuple(self.methods),
         }
         numbers = (*NUMBERS, *(f"x_{element}" for element in elements))

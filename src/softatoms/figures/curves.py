@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .data import Binary, CampaignTables, binaries, left_out, require
-from .style import METHOD_COLOURS, METHOD_LABELS, grid_of_panels, legend_below, method_line
+from .style import (
+    METHOD_COLOURS,
+    METHOD_LABELS,
+    METHOD_MARKERS,
+    grid_of_panels,
+    legend_below,
+    method_line,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,7 +45,7 @@ def plot_methods(
         if series is None:
             continue
         drawn = True
-        if method == "sqs":
+        if method in METHOD_MARKERS:
             # A mean of equal numbers may round to below the smallest of them.
             down = np.maximum(series.y - series.low, 0.0)
             up = np.maximum(series.high - series.y, 0.0)
@@ -46,7 +53,7 @@ def plot_methods(
                 series.x,
                 scale * series.y,
                 yerr=(scale * down, scale * up),
-                fmt="o",
+                fmt=METHOD_MARKERS[method],
                 capsize=2,
                 color=METHOD_COLOURS[method],
                 label=METHOD_LABELS[method],
@@ -93,7 +100,7 @@ def finish(
     """Titles, composition axes, legend, and a remark on rows that are left out."""
     for own, binary in zip(panels, shown, strict=True):
         own[0].set_title(binary.title)
-        own[-1].set_xlabel(f"atomic fraction of {binary.second}")
+        own[-1].set_xlabel(binary.axis)
         for axes in own:
             axes.set_xlim(-0.02, 1.02)
     most = max((own[0] for own in panels), key=lambda a: len(a.get_legend_handles_labels()[1]))

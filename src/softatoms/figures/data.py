@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ..composition.tasks import parse_occupation
 from ..errors import SoftatomsError
 from ..tables import Table, read_table
 
@@ -143,21 +144,53 @@ class Binary(NamedTuple):
         prototype: The lattice.
         first: Element at x = 0.
         second: Element at x = 1.
+        sublattice: Sublattice of a parent on which x counts; empty where it is the whole crystal.
+        scans: Scans of that sublattice.
     """
 
     prototype: str
     first: str
     second: str
+    sublattice: str = ""
+    scans: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
         """Heading of a panel."""
         return f"{self.first}–{self.second}, {self.prototype}"
 
+    @property
+    def axis(self) -> str:
+        """Name of the axis of compositions."""
+        if self.sublattice:
+            return f"fraction of {self.second} on {self.sublattice}"
+        return f"atomic fraction of {self.second}"
+
+    def share(self, table: Table, method: str) -> float:
+        """Part of the sites that the two elements share, as the ideal entropy of mixing tells."""
+        entropy = self.series(table, method, "entropy_kb") if self.sublattice else None
+        if entropy is None:
+            return 1.0
+        inside = (entropy.x > 0.0) & (entropy.x < 1.0)
+        x = entropy.x[inside]
+        ideal = -(x * np.log(x) + (1.0 - x) * np.log(1.0 - x))
+        return float(entropy.y[inside].sum() / ideal.sum()) if len(x) else 1.0
+
+    def _fractions(self, table: Table) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Fraction of the second element in each row, and which rows belong here."""
+        if not self.sublattice:
+            fraction = table.real(f"x_{self.second}")
+            return fraction, fraction + table.real(f"x_{self.first}") > _WHOLE
+        inside = np.isin(table.text("scan"), self.scans)
+        fraction = np.zeros(len(inside))
+        for row in np.flatnonzero(inside).tolist():
+            weights = parse_occupation(str(table.text("occupation")[row]))[self.sublattice]
+            fraction[row] = weights.get(self.second, 0.0)
+        return fraction, inside
+
     def series(self, table: Table, method: str, column: str) -> Series | None:
         """A column of the table ``composition`` along the composition, or None without rows."""
-        fraction = table.real(f"x_{self.second}")
-        inside = fraction + table.real(f"x_{self.first}") > _WHOLE
+        fraction, inside = self._fractions(table)
         values = table.real(column)
         chosen = inside & (table.text("status") == "ok") & np.isfinite(values)
         chosen &= (table.text("prototype") == self.prototype) & (table.text("method") == method)
@@ -196,12 +229,19 @@ def standard_error(values: NDArray[np.float64]) -> float:
 def binaries(config: CampaignConfig) -> list[Binary]:
     """All pairs of elements that the configuration scans alone, one per parent lattice."""
     names = config.binary_scans()
-    found: dict[tuple[str, frozenset[str]], Binary] = {}
+    found: dict[tuple[str, ...], Binary] = {}
     for scan in config.composition.scans if config.composition else []:
-        if scan.name in names:
+        if scan.name in names and scan.parent is not None:
+            ((sublattice, own),) = scan.sublattices.items()
+            first, second = own.elements
+            parent = scan.parent.label()
+            place = (parent, sublattice, *sorted((first, second)))
+            held = found.setdefault(place, Binary(parent, first, second, sublattice))
+            found[place] = held._replace(scans=(*held.scans, scan.name))
+        elif scan.name in names:
             first, second = scan.elements()
             for prototype in scan.prototypes:
-                key = (prototype, frozenset((first, second)))
+                key = (prototype, *sorted((first, second)))
                 found.setdefault(key, Binary(prototype, first, second))
     return list(found.values())
 

@@ -54,8 +54,9 @@ def draw(config: CampaignConfig, data: CampaignTables) -> Figure:
         drawn = True
         x = np.linspace(series.x[0], series.x[-1], _FINE)
         mixing = CubicSpline(series.x, series.y)(x)
+        share = binary.share(data.composition, method)
         for temperature, colour in zip(config.figures.temperatures_k, SEQUENCE, strict=False):
-            energy = 1e3 * with_ideal_entropy(x, mixing, temperature)
+            energy = 1e3 * with_ideal_entropy(x, mixing, share * temperature)
             axes.plot(x, energy, color=colour, label=f"{temperature:g} K")
             for low, high in tangents(x, energy):
                 ends = [low, high]

@@ -14,7 +14,8 @@ METHOD_LABELS = {
     "mean_field": "mean field",
     "replica": "replica",
     "vegard": "linear (Vegard)",
-    "sqs": "SQS supercells, rigid lattice",
+    "sqs": "SQS supercells",
+    "random": "random supercells",
 }
 
 # Wong's palette, told apart by colour-blind readers.
@@ -23,7 +24,11 @@ METHOD_COLOURS = {
     "replica": "#D55E00",
     "vegard": "#7F7F7F",
     "sqs": "#000000",
+    "random": "#009E73",
 }
+
+METHOD_MARKERS = {"sqs": "o", "random": "s"}
+"""Methods with replicates, drawn as points."""
 
 SPLIT_COLOURS = {
     "": "#7F7F7F",

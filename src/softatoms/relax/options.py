@@ -78,7 +78,7 @@ def checked_settings(
     Raises:
         OptionError: Naming the option and what would be right.
     """
-    strains = _strains(cell)
+    strains = strain_basis(cell)
     outside = check_finite(pressure, "pressure")
     if outside != 0.0 and len(strains) == 0:
         raise OptionError(
@@ -109,7 +109,7 @@ def _check_optimiser(name: Any) -> Optimiser:
     raise OptionError(f"unknown optimiser '{name}': {suggest(name, get_args(Optimiser))}")
 
 
-def _strains(cell: Any) -> NDArray[np.float64]:
+def strain_basis(cell: Any) -> NDArray[np.float64]:
     """Orthonormal basis of the strains that ``cell`` allows, shape (n, 3, 3)."""
     if isinstance(cell, str):
         if cell not in CELLS:

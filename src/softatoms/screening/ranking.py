@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..composition.prototypes import PROTOTYPES
-from ..composition.tasks import parse_occupation
+from ..composition.tasks import ideal_entropy as entropy_in_kb
+from ..composition.tasks import parse_occupation, prototype_entropy
+from ..config.composition import SUPERCELLS
 from ..errors import SoftatomsError
 from ..units import BOLTZMANN_EV_PER_K
 
@@ -80,7 +82,7 @@ def rank(rows: Sequence[Row], screening: Screening, elements: Sequence[str]) -> 
 
 def ideal_entropy(fractions: Mapping[str, float]) -> float:
     """Entropy of ideal mixing on one lattice in eV/K per atom."""
-    return -BOLTZMANN_EV_PER_K * math.fsum(x * math.log(x) for x in fractions.values() if x > 0)
+    return BOLTZMANN_EV_PER_K * entropy_in_kb(fractions)
 
 
 def entropy_of(prototype: str, occupation: str) -> float:
@@ -90,12 +92,8 @@ def entropy_of(prototype: str, occupation: str) -> float:
         prototype: Name of the parent lattice.
         occupation: Column ``occupation`` of a table.
     """
-    lattice = PROTOTYPES[prototype]
-    weights = parse_occupation(occupation)
-    return math.fsum(
-        sites / len(lattice.sites) * ideal_entropy(weights[name])
-        for name, sites in lattice.sublattices.items()
-    )
+    kb = prototype_entropy(PROTOTYPES[prototype], parse_occupation(occupation))
+    return BOLTZMANN_EV_PER_K * kb
 
 
 def fractions_of(row: Row, elements: Sequence[str]) -> dict[str, float]:
@@ -131,7 +129,11 @@ def _ranked_row(
         *_ALONE,
     )
     temperature = screening.temperature_k
-    entropy = entropy_of(row["prototype"], row["occupation"])
+    entropy = (
+        BOLTZMANN_EV_PER_K * row["entropy_kb"]
+        if row.get("entropy_kb") is not None
+        else entropy_of(row["prototype"], row["occupation"])
+    )
     return {
         **{column: row[column] for column in copied},
         "rank": 0,
@@ -146,7 +148,8 @@ def _ranked_row(
 
 def _end_members(row: Row) -> str:
     """Lattice of the pure elements to which the energy of mixing refers."""
-    return PROTOTYPES[row["prototype"]].reference
+    prototype: str = row["prototype"]
+    return PROTOTYPES[prototype].reference if prototype in PROTOTYPES else prototype
 
 
 def _averaged(rows: Sequence[Row]) -> list[Row]:
@@ -158,7 +161,7 @@ def _averaged(rows: Sequence[Row]) -> list[Row]:
     averaged: list[Row] = []
     for (method, *_), group in groups.items():
         row = dict(group[0])
-        if method == "sqs" and len(group) > 1:
+        if method in SUPERCELLS and len(group) > 1:
             for column in _AVERAGED:
                 values = [member[column] for member in group]
                 row[column] = None if None in values else statistics.fmean(values)

@@ -1,0 +1,133 @@
+"""Tasks of scans over the sublattices of a parent structure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+from ..config.composition import MOST_SITES, SUPERCELLS
+from ..config.scan_parents import determinant, supercell_rows
+from ..errors import SoftatomsError
+from ..files import content_digest
+from .parents import Parent, build_parent
+from .tasks import VEGARD_COST, Occupation, Task, grid_weights, identifier
+
+if TYPE_CHECKING:
+    from ..config import CampaignConfig
+    from ..config.composition import Scan
+
+_FITS = 1e-4
+"""How far a number of atoms may be from a whole one."""
+
+_EVALUATIONS = 40.0
+"""Typical evaluations of a relaxation, to compare with those of second derivatives."""
+
+
+def list_parent_tasks(config: CampaignConfig, scan: Scan) -> list[Task]:
+    """All tasks of one scan.
+
+    Raises:
+        SoftatomsError: If the parent cannot be built, or a composition does not fit its supercell.
+    """
+    parent = build_parent(scan)
+    if set(SUPERCELLS) & set(scan.methods):
+        _check_supercell(config, scan, parent)
+    return [
+        _task(config, scan, parent, method, replicate, occupation)
+        for method in scan.methods
+        for occupation in occupations(scan, parent)
+        for replicate in range(config.scanned().replicates(method))
+    ]
+
+
+def occupations(scan: Scan, parent: Parent) -> Iterator[Occupation]:
+    """Every combination of compositions of the sublattices, those that the file fixes included."""
+    names = list(scan.sublattices)
+    for weights in product(*(list(grid_weights(scan.sublattices[name])) for name in names)):
+        yield {**dict(zip(names, weights, strict=True)), **parent.given}
+
+
+def scan_supercell(config: CampaignConfig, scan: Scan) -> list[list[int]]:
+    """Vectors of a scan's supercells in terms of those of the parent's cell."""
+    return supercell_rows(scan.supercell or config.scanned().sqs.supercell)
+
+
+def _check_supercell(config: CampaignConfig, scan: Scan, parent: Parent) -> None:
+    where = f"composition.scans '{scan.name}'"
+    cells = determinant(scan_supercell(config, scan))
+    if len(parent.start) * cells > MOST_SITES:
+        raise SoftatomsError(
+            f"{where}: supercell: has {len(parent.start) * cells} sites, more than {MOST_SITES}"
+        )
+    for occupation in occupations(scan, parent):
+        for name, weights in occupation.items():
+            sites = len(parent.sublattices[name]) * cells
+            for symbol, weight in weights.items():
+                if abs(sites * weight - round(sites * weight)) > _FITS:
+                    raise SoftatomsError(
+                        f"{where}: sublattices.{name}: {symbol} = {weight:g} does not fit the "
+                        f"{sites} sites that the sublattice has in the supercell"
+                    )
+
+
+def _task(
+    config: CampaignConfig,
+    scan: Scan,
+    parent: Parent,
+    method: str,
+    replicate: int,
+    occupation: Occupation,
+) -> Task:
+    assert scan.parent is not None
+    file = scan.parent.file
+    content: list[Any] = [
+        *(scan.name, parent.name, method, replicate, occupation),
+        scan.parent.model_dump(mode="json"),
+        "" if file is None else content_digest(file),
+        {name: sites.tolist() for name, sites in parent.sublattices.items()},
+        scan.cell,
+    ]
+    if method in SUPERCELLS:
+        sqs = config.scanned().sqs.model_dump()
+        content += [config.campaign.seed, sqs, scan_supercell(config, scan)]
+    fractions = parent.fractions(occupation)
+    return Task(
+        identifier=identifier(parent.name, fractions, method, content),
+        scan=scan.name,
+        prototype=parent.name,
+        method=method,
+        replicate=replicate,
+        occupation=occupation,
+        fractions=fractions,
+        cost=_cost(config, scan, parent, method, occupation),
+    )
+
+
+def _cost(
+    config: CampaignConfig, scan: Scan, parent: Parent, method: str, occupation: Occupation
+) -> float:
+    if method == "vegard":
+        return VEGARD_COST
+    sites = len(parent.start)
+    more = 2.0 * (3 * sites + 6) / _EVALUATIONS if scan.second_derivatives else 0.0
+    pairs = _nodes_squared(parent, scan_supercell(config, scan), method, occupation)
+    return pairs if method in SUPERCELLS else (1.0 + more) * pairs
+
+
+def pairs_of_nodes(parent: Parent, rows: list[list[int]], task: Task) -> float:
+    """Pairs of nodes of a structure in units of the neighbours of a site."""
+    return _nodes_squared(parent, rows, task.method, task.occupation)
+
+
+def _nodes_squared(
+    parent: Parent, rows: list[list[int]], method: str, occupation: Occupation
+) -> float:
+    sites = len(parent.start)
+    if method in SUPERCELLS:
+        return float(sites * determinant(rows))
+    nodes = sites + sum(
+        len(parent.sublattices[name]) * (len(weights) - 1) for name, weights in occupation.items()
+    )
+    # Candidates see all candidates of a neighbour in the mean field, their own kind in a replica.
+    return nodes * nodes / sites if method == "mean_field" else float(nodes)
