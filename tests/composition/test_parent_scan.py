@@ -264,6 +264,50 @@ def test_a_composition_that_does_not_fit(tmp_path):
         list_tasks(configuration(tmp_path, scan))
 
 
+CIF = """data_alloy
+_cell_length_a 3.7
+_cell_length_b 3.7
+_cell_length_c 3.7
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+_symmetry_space_group_name_H-M 'F m -3 m'
+_symmetry_Int_Tables_number 225
+loop_
+_atom_site_label
+_atom_site_type_symbol
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+_atom_site_occupancy
+M Cu 0 0 0 0.75
+M Au 0 0 0 0.25
+"""
+
+
+def test_a_disordered_file_is_computed_as_it_is(tmp_path):
+    (tmp_path / "alloy.cif").write_text(CIF)
+    file = {"name": "file", "parent": {"file": str(tmp_path / "alloy.cif")}}
+    same = {
+        "name": "same",
+        "prototypes": ["fcc"],
+        "sublattices": {
+            "site": {"elements": ["Cu", "Au"], "compositions": [{"Cu": 0.75, "Au": 0.25}]}
+        },
+    }
+    config = configuration(tmp_path, file, same, relaxation=TIGHT)
+    assert config.elements() == ("Au", "Cu")
+    before = config.section_digest("composition")
+    found, expected = run(config)
+    assert found["prototype"] == "alloy"
+    assert found["occupation"] == "Au-Cu:Au=0.25,Cu=0.75"
+    for column in ("a_ang", "energy_ev_per_atom", "entropy_kb"):
+        assert found[column] == pytest.approx(expected[column], rel=1e-7, abs=1e-7), column
+    # Another file under the same name is another campaign.
+    (tmp_path / "alloy.cif").write_text(CIF.replace("3.7", "3.8"))
+    assert config.section_digest("composition") != before
+
+
 def test_a_crystal_that_leaves_its_parent_is_a_failed_row(tmp_path):
     """Mixed B2 crystals of this potential turn to fcc as soon as disorder lets them."""
     scan = {

@@ -27,7 +27,7 @@ from .parent_supercells import ParentSupercell
 from .parent_tasks import pairs_of_nodes, scan_supercell
 from .parents import build_parent
 from .relaxation import SKIN
-from .response import Response, responses
+from .response import Response, response
 from .rows import empty_row, task_rng
 from .tasks import Task
 
@@ -212,10 +212,12 @@ class ParentScan:
             return rows, [None] * len(tasks)
         good = [k for k, row in enumerate(rows) if row["status"] == "ok"]
         if self.scan.second_derivatives:
-            for k, response in zip(good, self._responses(results, good, method), strict=True):
-                self.evaluations += response.evaluations
-                rows[k]["evaluations"] += response.evaluations
-                rows[k].update(self._derivatives(tasks[k], results[k], response))
+            for k in good:
+                found = self._response(tasks[k], results[k])
+                self.evaluations += found.evaluations
+                rows[k]["evaluations"] += found.evaluations
+                conventional = self.parent.conventional @ results[k].soft.cell
+                rows[k].update(describe(tasks[k].occupation, results[k].soft, conventional, found))
         return rows, [
             State.of(result.soft) if row["status"] == "ok" else None
             for row, result in zip(rows, results, strict=True)
@@ -236,14 +238,15 @@ class ParentScan:
             rng=task_rng(self._seed, task.identifier),
         )
 
-    def _responses(
-        self, results: Sequence[Relaxation], good: Sequence[int], method: str
-    ) -> Iterator[Response]:
-        return responses(
+    def _response(self, task: Task, result: Relaxation) -> Response:
+        """Second derivatives at rest; the displaced copies fill batches like those of scans."""
+        own = pairs_of_nodes(self.parent, self._rows, task) * self._neighbours_of_site(task)
+        return response(
             self.potential,
-            [results[k].soft for k in good],
+            result.soft,
             cell=self.scan.cell,
-            **self._options(method),
+            per_batch=max(1, int(self._compute.edges_per_batch / own)),
+            **self._options(task.method),
         )
 
     def _squeeze(self, rows: list[Row], results: Sequence[Relaxation], method: str) -> None:
@@ -291,10 +294,6 @@ class ParentScan:
             row["pressure_gpa"] = -float(np.trace(result.stress)) / 3.0 * GPA_PER_EV_ANG3
         row["distortion_ang"] = distortion
         return row
-
-    def _derivatives(self, task: Task, result: Relaxation, response: Response) -> Row:
-        conventional = self.parent.conventional @ result.soft.cell
-        return describe(task.occupation, result.soft, conventional, response)
 
     def _vegard_row(self, task: Task) -> Row:
         row = self._empty_row(task, len(self.parent.start))

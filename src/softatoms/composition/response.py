@@ -12,9 +12,9 @@ relaxed does not respond.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,72 +76,62 @@ class Response:
         return self.lowest > SOFTEST
 
 
-def responses(
+def response(
     potential: Potential,
-    systems: Sequence[SoftAtoms],
+    soft: SoftAtoms,
     *,
     cell: str | Sequence[bool] = "full",
     coupling: str = "mean_field",
     dtype: str = "float64",
     device: str = "cpu",
     per_batch: int = 256,
-) -> Iterator[Response]:
-    """Second derivatives of crystals at rest, one after the other.
+) -> Response:
+    """Second derivatives of a crystal at rest.
 
     Args:
         potential: The energy function.
-        systems: Crystals without forces, and without stresses along the free strains.
+        soft: A crystal without forces, and without stresses along the free strains.
         cell: Which strains are free, as for :func:`softatoms.relax.relax_batch`.
         coupling: Coupling of soft sites.
         dtype: Precision of the potential.
         device: Where to compute.
         per_batch: Displaced copies that are evaluated together.
     """
+    options: dict[str, Any] = {"coupling": coupling, "dtype": dtype, "device": device}
     strains = strain_basis(cell)
-    for soft in systems:
-        at_rest = evaluate_batch(
-            potential,
-            [soft],
-            properties=("weight_gradient", "weight_hessian"),
-            coupling=coupling,
-            dtype=dtype,
-            device=device,
-        )[0]
-        steps = _steps(soft, len(strains))
-        rows: list[Floats] = []
-        by_theta: list[Floats] = []
-        signed = np.stack([steps, -steps], axis=1).reshape(-1, len(steps))
-        for first in range(0, len(signed), per_batch):
-            chosen = signed[first : first + per_batch]
-            copies = [soft] * len(chosen)
-            everything = [np.ones(len(soft), dtype=bool)] * len(chosen)
-            coordinates = Coordinates(copies, everything, strains)
-            x = chosen.ravel()
-            positions, cells = coordinates.structures(x)
-            outs = evaluate_batch(
-                potential,
-                [soft.with_positions(p, c) for p, c in zip(positions, cells, strict=True)],
-                properties=("forces", "stress", "weight_gradient"),
-                coupling=coupling,
-                dtype=dtype,
-                device=device,
-            )
-            forces = np.concatenate([_numbers(out.forces) for out in outs])
-            stresses = np.stack([_numbers(out.stress) for out in outs])
-            virials = stresses * np.abs(np.linalg.det(cells))[:, None, None]
-            rows += list(coordinates.gradients(x, forces, virials).reshape(chosen.shape))
-            by_theta += [_numbers(out.weight_gradient) for out in outs]
-        size = np.abs(steps).max(axis=1)
-        hessian = _differences(rows, size)
-        yield _response(
-            soft,
-            strains,
-            0.5 * (hessian + hessian.T),
-            _differences(by_theta, size),
-            _numbers(at_rest.weight_gradient),
-            _numbers(at_rest.weight_hessian),
-            len(signed) + 1,
+    (at_rest,) = evaluate_batch(
+        potential, [soft], properties=("weight_gradient", "weight_hessian"), **options
+    )
+    steps = _steps(soft, len(strains))
+    signed = np.stack([steps, -steps], axis=1).reshape(-1, len(steps))
+    rows: list[Floats] = []
+    by_theta: list[Floats] = []
+    for first in range(0, len(signed), per_batch):
+        chosen = signed[first : first + per_batch]
+        everything = [np.ones(len(soft), dtype=bool)] * len(chosen)
+        coordinates = Coordinates([soft] * len(chosen), everything, strains)
+        x = chosen.ravel()
+        positions, cells = coordinates.structures(x)
+        copies = [soft.with_positions(p, c) for p, c in zip(positions, cells, strict=True)]
+        outs = evaluate_batch(
+            potential, copies, properties=("forces", "stress", "weight_gradient"), **options
         )
+        forces = np.concatenate([_numbers(out.forces) for out in outs])
+        stresses = np.stack([_numbers(out.stress) for out in outs])
+        virials = stresses * np.abs(np.linalg.det(cells))[:, None, None]
+        rows += list(coordinates.gradients(x, forces, virials).reshape(chosen.shape))
+        by_theta += [_numbers(out.weight_gradient) for out in outs]
+    size = np.abs(steps).max(axis=1)
+    hessian = _differences(rows, size)
+    return _response(
+        soft,
+        strains,
+        0.5 * (hessian + hessian.T),
+        _differences(by_theta, size),
+        _numbers(at_rest.weight_gradient),
+        _numbers(at_rest.weight_hessian),
+        len(signed) + 1,
+    )
 
 
 def _numbers(values: Tensor | None) -> Floats:
