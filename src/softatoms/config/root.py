@@ -393,21 +393,25 @@ class CampaignConfig(Section):
         found = []
         if self.optimisation is not None:
             found = self.optimisation.uncovered(("optimisation",), covered)
-        return found + [
-            Problem(
-                ("composition", "scans", i, "sublattices", name, "elements", j),
-                f"{element} is not covered by the potential, which has {', '.join(covered)}",
-            )
-            for i, scan in enumerate(self.composition.scans if self.composition else [])
-            for name, sublattice in scan.sublattices.items()
-            for j, element in enumerate(sublattice.elements)
-            if element not in covered
-        ] + [
-            Problem(
-                ("composition", "scans", i, "parent", "species", j),
-                f"{element} is not covered by the potential, which has {', '.join(covered)}",
-            )
-            for i, scan in enumerate(self.composition.scans if self.composition else [])
-            for j, element in enumerate(scan.parent.species if scan.parent else [])
-            if element not in covered
-        ]
+        return (
+            found
+            + [
+                Problem(
+                    ("composition", "scans", i, "sublattices", name, "elements", j),
+                    f"{element} is not covered by the potential, which has {', '.join(covered)}",
+                )
+                for i, scan in enumerate(self.composition.scans if self.composition else [])
+                for name, sublattice in scan.sublattices.items()
+                for j, element in enumerate(sublattice.elements)
+                if element not in covered
+            ]
+            + [
+                Problem(
+                    ("composition", "scans", i, "parent", "species", j),
+                    f"{element} is not covered by the potential, which has {', '.join(covered)}",
+                )
+                for i, scan in enumerate(self.composition.scans if self.composition else [])
+                for j, element in enumerate(scan.parent.species if scan.parent else [])
+                if element not in covered
+            ]
+        )
