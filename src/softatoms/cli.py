@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import __version__
+from . import __version__, training_commands
 from .active_learning import commands as active_learning
 from .composition import optimise_command
 from .errors import SoftatomsError
@@ -130,28 +130,7 @@ def _parser() -> argparse.ArgumentParser:
         "train a potential, or an ensemble, on labelled frames",
         out="directory of the model; further ones of an ensemble get a number behind its name",
     )
-    train.add_argument(
-        "--frames", required=True, type=Path, help="labelled frames with splits (Parquet)"
-    )
-    train.add_argument(
-        "--tables", type=Path, help="folder for the tables about errors and the course of training"
-    )
-    train.add_argument(
-        "--checkpoint", type=Path, help="folder for checkpoints; a killed job goes on from there"
-    )
-    train.add_argument(
-        "--round", type=int, help="round of active learning, from 0; its settings count from 1 on"
-    )
-    train.add_argument(
-        "--start",
-        nargs="*",
-        default=[],
-        type=Path,
-        help="first model of the round before, to go on from; the others lie beside it",
-    )
-    train.add_argument(
-        "--minutes", type=float, help="wall time after which to stop and go on later"
-    )
+    training_commands.add_train_options(train)
     explore = command(
         "explore",
         _explore,
@@ -184,15 +163,7 @@ def _parser() -> argparse.ArgumentParser:
         "train on parts of the frames and list the errors over their number",
         out="table to write",
     )
-    curve.add_argument(
-        "--frames", required=True, type=Path, help="labelled frames with splits (Parquet)"
-    )
-    curve.add_argument(
-        "--checkpoint", type=Path, help="folder for checkpoints; a killed job goes on from there"
-    )
-    curve.add_argument(
-        "--minutes", type=float, help="wall time after which to stop and go on later"
-    )
+    training_commands.add_curve_options(curve)
     collect = command(
         "collect",
         _collect,
@@ -339,22 +310,11 @@ def _dataset(arguments: argparse.Namespace) -> int:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    config = _load(arguments)
-    if config.training is None:
-        raise SoftatomsError(f"{arguments.config}: training: is required to train")
-    from .training.stage import run_stage
+    return training_commands.train(arguments, _say)
 
-    return run_stage(
-        config,
-        frames=arguments.frames,
-        out=arguments.out,
-        tables=arguments.tables,
-        checkpoint=arguments.checkpoint,
-        minutes=arguments.minutes,
-        round_number=arguments.round,
-        start=arguments.start[0] if arguments.start else None,
-        say=_say,
-    )
+
+def _learning_curve(arguments: argparse.Namespace) -> int:
+    return training_commands.learning_curve(arguments, _say)
 
 
 def _explore(arguments: argparse.Namespace) -> int:
@@ -377,23 +337,6 @@ def _physics(arguments: argparse.Namespace) -> int:
 
 def _order(arguments: argparse.Namespace) -> int:
     return order_commands.run(_load(arguments), arguments, _potential, _say)
-
-
-def _learning_curve(arguments: argparse.Namespace) -> int:
-    config = _load(arguments)
-    if config.training is None or config.training.learning_curve is None:
-        message = "training.learning_curve: is required for a learning curve"
-        raise SoftatomsError(f"{arguments.config}: {message}")
-    from .training.learning_curve import run_learning_curve
-
-    return run_learning_curve(
-        config,
-        frames=arguments.frames,
-        out=arguments.out,
-        checkpoint=arguments.checkpoint,
-        minutes=arguments.minutes,
-        say=_say,
-    )
 
 
 def _collect(arguments: argparse.Namespace) -> int:

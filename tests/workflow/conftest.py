@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -76,6 +77,8 @@ class Clone:
                 stderr=subprocess.STDOUT,
                 text=True,
                 start_new_session=True,
+                # A test that runs in the background has SIGINT ignored, and would pass that on.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
 
     def _finish(self, process: subprocess.Popen[str], *, ok: bool) -> str:
