@@ -70,7 +70,7 @@ ReturnToService=2
 SlurmdParameters=config_overrides
 DebugFlags=Gres
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} Gres=gpu:1 State=UNKNOWN
-PartitionName=main Nodes=ALL Default=YES MaxTime=60 State=UP
+PartitionName=main Nodes=ALL Default=YES MaxTime=2880 State=UP
 """
 
 GRES_CONF = "AutoDetect=off\nNodeName={host} Name=gpu File=/dev/null\n"

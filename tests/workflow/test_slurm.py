@@ -189,3 +189,20 @@ def test_quickstart(tmp_path: Path, slurm: SlurmNode) -> None:
     for rule in ("manifest", "collect_composition", "collect_runs", "figures", "report"):
         assert len(jobs_of(slurm, clone, rule)) == 1, rule
     assert "Nothing to be done" in clone.snakemake(*PROFILE)
+
+
+def test_a_campaign_that_labels_trains_and_scans(tmp_path: Path, slurm: SlurmNode) -> None:
+    clone = copy_workflow(tmp_path / "clone")
+    clone.environment = slurm.environment
+    profile = (*PROFILE, "--configfile", "config/test/trained.yaml")
+    clone.snakemake(*profile)
+
+    tables = clone.root / "results/trained/tables"
+    assert set(pq.read_table(tables / "dataset.parquet")["status"].to_pylist()) == {"ok"}
+    assert pq.read_table(tables / "composition.parquet").num_rows == 5
+    for rule in ("dataset_frames", "dataset_labels", "dataset", "train", "scan", "report"):
+        assert [job["JobState"] for job in jobs_of(slurm, clone, rule)] == ["COMPLETED"], rule
+    _, trained = time_span(jobs_of(slurm, clone, "train")[0])
+    scan, _ = time_span(jobs_of(slurm, clone, "scan")[0])
+    assert trained <= scan
+    assert "Nothing to be done" in clone.snakemake(*profile)
