@@ -23,7 +23,6 @@ from .order import commands as order_commands
 
 if TYPE_CHECKING:
     from .config import CampaignConfig
-    from .potentials.base import Potential
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -231,19 +230,13 @@ def _scan(arguments: argparse.Namespace) -> int:
     tasks = [Task.from_row(row) for row in chosen]
     import torch
 
+    from .campaign_potential import campaign_potential
     from .composition.scan import run_shard
-    from .evaluation import check_device
     from .progress import Progress
     from .tables import write_table
 
     torch.set_num_threads(config.compute.threads)
-    key = "compute.device"
-    try:
-        check_device(config.compute.device)
-        key = "potential"
-        potential = _potential(config, arguments.model)
-    except SoftatomsError as error:
-        raise SoftatomsError(f"{arguments.config}: {key}: {error}") from None
+    potential = campaign_potential(config, model=arguments.model, source=arguments.config)
     job = "scan" if arguments.shard is None else _job_name(arguments.shard)
     with Progress(len(tasks), label=job, unit="compositions") as progress:
         outcome = run_shard(
@@ -268,16 +261,6 @@ def _scan(arguments: argparse.Namespace) -> int:
     if arguments.runs_out is not None:
         write_table(arguments.runs_out, "runs", [run], origin)
     return 0
-
-
-def _potential(config: CampaignConfig, model: Path | None) -> Potential:
-    from .potentials.registry import load_potential
-
-    if not config.potential.is_trained:
-        return load_potential(config.potential.name, **config.potential.options)
-    if model is None:
-        raise SoftatomsError("is trained by the campaign: say where it is with --model")
-    return load_potential(str(model))
 
 
 def _dataset(arguments: argparse.Namespace) -> int:
@@ -336,7 +319,7 @@ def _physics(arguments: argparse.Namespace) -> int:
 
 
 def _order(arguments: argparse.Namespace) -> int:
-    return order_commands.run(_load(arguments), arguments, _potential, _say)
+    return order_commands.run(_load(arguments), arguments, _say)
 
 
 def _collect(arguments: argparse.Namespace) -> int:

@@ -12,9 +12,7 @@ if TYPE_CHECKING:
     import argparse
 
     from ..config import CampaignConfig
-    from ..potentials.base import Potential
 
-Load = Callable[["CampaignConfig", Path | None], "Potential"]
 Say = Callable[[str], None]
 
 
@@ -39,13 +37,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(config: CampaignConfig, arguments: argparse.Namespace, load: Load, say: Say) -> int:
+def run(config: CampaignConfig, arguments: argparse.Namespace, say: Say) -> int:
     """Run the command.
 
     Args:
         config: The campaign.
         arguments: Of the command line.
-        load: Loads the potential of the scans.
         say: Is told one line per compound and table.
 
     Raises:
@@ -62,6 +59,7 @@ def run(config: CampaignConfig, arguments: argparse.Namespace, load: Load, say: 
     if arguments.shard is not None and arguments.roc_out is not None:
         raise SoftatomsError("--roc-out: needs all compounds, so it goes without --shard")
     from .. import provenance
+    from ..campaign_potential import campaign_potential
     from ..tables import write_table
     from . import stage
 
@@ -72,10 +70,7 @@ def run(config: CampaignConfig, arguments: argparse.Namespace, load: Load, say: 
         rows, sha256 = stage.merge(config, arguments.tables, "order")
         summaries, _ = stage.merge(config, arguments.summaries, "order_summary")
     else:
-        try:
-            potential = load(config, arguments.model)
-        except SoftatomsError as error:
-            raise SoftatomsError(f"{arguments.config}: potential: {error}") from None
+        potential = campaign_potential(config, model=arguments.model, source=arguments.config)
         sha256 = potential.sha256()
         rows, summaries = stage.run_job(
             config, potential, shard=arguments.shard, checkpoint=arguments.checkpoint, say=say

@@ -15,9 +15,8 @@ import torch
 from ase.data import atomic_numbers, chemical_symbols
 
 from ... import provenance
+from ...campaign_potential import campaign_potential
 from ...errors import SoftatomsError
-from ...evaluation import check_device
-from ...potentials.registry import load_potential
 from ...tables import TableError, merge_tables, read_table, write_table
 from ..tasks import formula, occupation_text
 from .crystals import bounds_of, soft_crystal_of, targets_of
@@ -54,7 +53,7 @@ def run(config: CampaignConfig, arguments: argparse.Namespace, say: Say) -> int:
     provenance.code_digest()
     provenance.git_revision()
     torch.set_num_threads(config.compute.threads)
-    potential = _potential(config, arguments)
+    potential = campaign_potential(config, model=arguments.model, source=arguments.config)
     rows: list[Row] = []
     path: list[Row] = []
     elements = elements_of(section)
@@ -367,20 +366,6 @@ class _Rows:
             "status": "ok",
             "error": "",
         }
-
-
-def _potential(config: CampaignConfig, arguments: argparse.Namespace) -> Potential:
-    key = "compute.device"
-    try:
-        check_device(config.compute.device)
-        key = "potential"
-        if not config.potential.is_trained:
-            return load_potential(config.potential.name, **config.potential.options)
-        if arguments.model is None:
-            raise SoftatomsError("is trained by the campaign: say where it is with --model")
-        return load_potential(str(arguments.model))
-    except SoftatomsError as error:
-        raise SoftatomsError(f"{arguments.config}: {key}: {error}") from None
 
 
 def _seed(seed: int, name: str) -> int:
