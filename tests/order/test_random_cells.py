@@ -32,10 +32,10 @@ def test_sqs_is_as_random_as_sixteen_sites_allow():
     cell = parent.supercell(np.array([[2, 2, 0], [-2, 2, 0], [0, 0, 2]]))
     found = random_cell(cell, "sqs", shells=2, swaps=500, rng=np.random.default_rng(0))
     assert found.error == pytest.approx(0.0, abs=1e-12)
-    assert sorted(found.species) == ["Au"] * 8 + ["Cu"] * 8
+    assert sorted(found.symbols) == ["Au"] * 8 + ["Cu"] * 8
     # Counted by hand: half of the neighbours are unlike.
     counts = pair_counts(cell, 1)[0]
-    unlike = np.array(found.species)[:, None] != np.array(found.species)[None, :]
+    unlike = np.array(found.symbols)[:, None] != np.array(found.symbols)[None, :]
     assert (counts * unlike).sum() / counts.sum() == pytest.approx(0.5)
 
 
@@ -45,7 +45,7 @@ def test_seeds_decide_and_random_is_only_shuffled():
         return random_cell(cubic(4), kind, shells=1, swaps=50, rng=rng)
 
     assert species("random", 1) == species("random", 1)
-    assert species("random", 1).species != species("random", 2).species
+    assert species("random", 1).symbols != species("random", 2).symbols
     assert species("sqs", 1).error < species("random", 1).error
 
 

@@ -9,8 +9,8 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-from ..neighbours import neighbour_pairs, pair_vectors
 from ..structure import SoftAtoms
+from .lattices import lattice_points, shell_counts
 from .parent_states import State
 from .sqs import decorate_sites
 
@@ -23,9 +23,6 @@ Ints = NDArray[np.int64]
 
 _APART = 0.01
 """Distances in Å that differ by more belong to different shells."""
-
-_WIDEN = 1.3
-"""Factor by which the search for shells widens."""
 
 
 class Shared(NamedTuple):
@@ -58,7 +55,7 @@ class ParentSupercell:
     def __init__(self, parent: Parent, rows: Sequence[Sequence[int]], shells: int) -> None:
         self.parent = parent
         self.rows = np.array(rows, dtype=np.int64)
-        translations = _translations(self.rows)
+        translations = lattice_points(self.rows)
         n_sites = len(parent.start)
         self.origin = np.tile(np.arange(n_sites), len(translations))
         self.shift = np.repeat(translations, n_sites, axis=0)
@@ -70,7 +67,9 @@ class ParentSupercell:
         self.shared = Shared(shared, of_site[self.origin[shared]])
         scaled = parent.start.positions @ np.linalg.inv(parent.start.cell)
         positions, cell = self._geometry(parent.start.cell, scaled)
-        self.counts = _shell_counts(positions[shared], cell, self.shared.sublattice, shells)
+        self.counts = shell_counts(
+            positions[shared], cell, self.shared.sublattice, shells, apart=_APART
+        )
 
     def __len__(self) -> int:
         """Number of sites."""
@@ -116,52 +115,3 @@ class ParentSupercell:
 
     def _geometry(self, cell: Floats, scaled: Floats) -> tuple[Floats, Floats]:
         return (scaled[self.origin] + self.shift) @ cell, self.rows @ cell
-
-
-def _translations(rows: Ints) -> Ints:
-    """Lattice translations inside a supercell, in terms of the vectors of the parent's cell."""
-    corners = np.array([[i, j, k] for i in (0, 1) for j in (0, 1) for k in (0, 1)]) @ rows
-    low, high = corners.min(axis=0), corners.max(axis=0)
-    axes = [np.arange(first, last + 1) for first, last in zip(low, high, strict=True)]
-    points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
-    inside = points @ np.linalg.inv(rows)
-    chosen: Ints = points[((inside > -1e-9) & (inside < 1.0 - 1e-9)).all(axis=1)]
-    return chosen
-
-
-def _shell_counts(positions: Floats, cell: Floats, sublattice: Ints, shells: int) -> Floats:
-    """See :class:`ParentSupercell`; shells are counted apart for each pair of sublattices."""
-    n_sites = len(positions)
-    kinds = int(sublattice.max()) + 1
-    radius = 2.0 * (abs(np.linalg.det(cell)) / n_sites) ** (1.0 / 3.0)
-    while True:
-        pairs = neighbour_pairs(positions, cell, np.ones(3, dtype=bool), radius)
-        lengths = np.linalg.norm(pair_vectors(positions, cell, pairs), axis=1)
-        first, second = sublattice[pairs.receivers], sublattice[pairs.senders]
-        found: list[Floats] = []
-        for low in range(kinds):
-            for high in range(low, kinds):
-                own = ((first == low) & (second == high)) | ((first == high) & (second == low))
-                found += _own_shells(pairs.receivers, pairs.senders, lengths, own, shells, n_sites)
-        # One shell more than needed shows that the last one is whole.
-        if len(found) == shells * kinds * (kinds + 1) // 2:
-            return np.stack(found)
-        radius *= _WIDEN
-
-
-def _own_shells(
-    receivers: Ints, senders: Ints, lengths: Floats, own: NDArray[np.bool_], shells: int, n: int
-) -> list[Floats]:
-    """Counts of each shell of one pair of sublattices; none if some are not whole yet."""
-    chosen = np.flatnonzero(own)
-    order = chosen[np.argsort(lengths[chosen], kind="stable")]
-    starts = np.flatnonzero(np.diff(lengths[order], prepend=-1.0) > _APART)
-    if len(starts) <= shells:
-        return []
-    counts = []
-    for k in range(shells):
-        members = order[starts[k] : starts[k + 1]]
-        shell = np.zeros((n, n))
-        np.add.at(shell, (receivers[members], senders[members]), 1.0)
-        counts.append(shell)
-    return counts

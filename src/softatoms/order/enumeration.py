@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ..composition.lattices import lattice_points
 from .errors import OrderError
-from .parents import TOLERANCE, Parent, Supercell, lattice_points
+from .parents import TOLERANCE, Parent, Supercell
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ase import Atoms
 
+from ..composition.lattices import lattice_points
 from ..structure import SoftAtoms
 from .errors import OrderError
 
@@ -178,21 +179,3 @@ def parent_of(soft: SoftAtoms) -> Parent:
     if np.abs(soft.existence - 1.0).max(initial=0.0) > 1e-4:
         raise OrderError("sites that are partly empty are not treated")
     return make_parent(soft.to_ase(), sites, held[0] if held else {})
-
-
-def lattice_points(matrix: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Lattice points of the parent inside a supercell, sorted, shape (n_points, 3).
-
-    Args:
-        matrix: Vectors of the supercell as rows in units of those of the parent, shape (3, 3).
-    """
-    size = round(abs(np.linalg.det(matrix)))
-    reach = np.abs(matrix).sum(axis=0)
-    grid = np.stack(np.meshgrid(*(np.arange(-n, n + 1) for n in reach), indexing="ij"), -1)
-    points = grid.reshape(-1, 3)
-    inside = points @ np.linalg.inv(matrix)
-    chosen = ((inside > -TOLERANCE) & (inside < 1.0 - TOLERANCE)).all(axis=1)
-    found: NDArray[np.int64] = points[chosen]
-    if len(found) != size:
-        raise OrderError(f"a supercell of {size} cells holds {len(found)} lattice points")
-    return found

@@ -145,7 +145,7 @@ def _disordered(home: Supercell, large: Supercell, options: Options, name: str) 
                 swaps=options.swaps,
                 rng=rng,
             )
-            structure = large.decorated(decoration.species)
+            structure = large.decorated(decoration.symbols)
             sites = len(large.mixed)
             found.append(Variant(state, state, replicate, structure, sites, decoration.error))
     return found
