@@ -7,12 +7,36 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..config.figures import OF_OPTIMISATION
+from .parts import Listing, Part
+
 if TYPE_CHECKING:
+    from ..config import CampaignConfig
+    from ..figures.data import CampaignTables
     from ..tables import Table
 
 HEAD = ("search", "method", "composition", "found", "wanted", "evaluations", "remark")
 
 Row = Mapping[str, Any]
+
+
+def part(config: CampaignConfig, data: CampaignTables) -> Part | None:
+    """What the page says of the stage; nothing if the campaign lacks it.
+
+    Args:
+        config: The campaign.
+        data: Its tables.
+    """
+    if config.optimisation is None:
+        return None
+    return Part(
+        "Optimised compositions",
+        "The best start of each search, and supercells with one element on every site at the "
+        "nearest composition that fits (mean and standard error). All starts are in "
+        "<code>tables/optimisation.parquet</code>.",
+        [Listing("searches", HEAD, search_rows(data.optimisation))],
+        OF_OPTIMISATION,
+    )
 
 
 def search_rows(table: Table) -> Iterator[tuple[str, ...]]:

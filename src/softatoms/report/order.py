@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ..config.figures import OF_ORDER
+from .parts import Listing, Part
+
 if TYPE_CHECKING:
+    from ..config import CampaignConfig
+    from ..figures.data import CampaignTables
     from ..tables import Table
 
 HEAD = (
@@ -14,6 +19,28 @@ HEAD = (
 )
 
 ROC_HEAD = ("score", "ordered", "disordered", "area", "95 % interval", "minus baseline", "p")
+
+
+def part(config: CampaignConfig, data: CampaignTables) -> Part | None:
+    """What the page says of the stage; nothing if the campaign lacks it.
+
+    Args:
+        config: The campaign.
+        data: Its tables.
+    """
+    if config.order is None:
+        return None
+    listings = [Listing("order", HEAD, summary_rows(data.order_summary))]
+    if config.order.is_compared():
+        listings.append(Listing("order-roc", ROC_HEAD, roc_rows(data.order_roc)))
+    return Part(
+        "Order and disorder",
+        "Ordering energies are those of the disordered reference above the best ordered structure, "
+        "per mixed site. Temperatures divide them by the ideal entropy of mixing. Compounds "
+        "without a result are listed with the reason.",
+        listings,
+        OF_ORDER,
+    )
 
 
 def summary_rows(table: Table) -> Iterator[tuple[str, ...]]:

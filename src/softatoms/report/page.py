@@ -7,28 +7,19 @@ import html
 import importlib
 import importlib.resources
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from ..config.figures import OF_OPTIMISATION, OF_ORDER, OF_PHYSICS, OF_TRAINING
 from ..errors import SoftatomsError
 from ..figures.data import CampaignTables, composition_label
 from ..files import write_text
-from . import optimisation, order, physics
+from . import optimisation, order, physics, training
 from .numbers import key_numbers
-from .training import (
-    CALIBRATION_HEAD,
-    ELEMENT_HEAD,
-    HEAD,
-    calibration_rows,
-    element_rows,
-    error_rows,
-    labellers,
-)
+from .parts import Part, html_table
 
 if TYPE_CHECKING:
     from ..config import CampaignConfig
@@ -60,6 +51,9 @@ _TRAILING = ("occupation", "scan", "composition_id", "status", "error")
 
 _RANKS_SHOWN = 25
 
+_STAGES = (training, physics, optimisation, order)
+"""What the page has a part for, in the order of the parts."""
+
 
 def write_report(config: CampaignConfig, tables: Path, figures: Path, out: Path) -> None:
     """Write the page.
@@ -75,17 +69,16 @@ def write_report(config: CampaignConfig, tables: Path, figures: Path, out: Path)
     """
     data = CampaignTables(tables)
     title = config.campaign.title or config.campaign.name
+    found = [stage.part(config, data) for stage in _STAGES]
+    stages = [part for part in found if part is not None]
     parts = {
         "title": html.escape(title),
         "style": _resource("style.css"),
         "summary": _summary(config, data),
         "numbers": _numbers(config, data),
         "ranking": _ranking(config, data),
-        "training": _training(config, data, figures),
-        "physics": _physics(config, data, figures),
-        "optimisation": _optimisation(config, data, figures),
-        "order": _order(config, data, figures),
-        "figures": _other_figures(config, figures),
+        "figures": _other_figures(config, figures, stages),
+        "stages": "\n".join(_stage(config, part, figures) for part in stages),
         "provenance": _provenance(config, data),
         "config": html.escape(_as_yaml(config)),
         "compositions": "",
@@ -127,19 +120,11 @@ def _summary(config: CampaignConfig, data: CampaignTables) -> str:
     )
 
 
-def _html_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    top = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
-    body = "\n".join(
-        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
-    )
-    return f"<table><thead><tr>{top}</tr></thead><tbody>\n{body}\n</tbody></table>"
-
-
 def _numbers(config: CampaignConfig, data: CampaignTables) -> str:
     found = key_numbers(config, data)
     if not found:
         return ""
-    return "<h2>Key numbers</h2>\n" + _html_table(("system", "quantity", "value", "spread"), found)
+    return "<h2>Key numbers</h2>\n" + html_table(("system", "quantity", "value", "spread"), found)
 
 
 def _ranking(config: CampaignConfig, data: CampaignTables) -> str:
@@ -162,112 +147,27 @@ def _ranking(config: CampaignConfig, data: CampaignTables) -> str:
     ]
     head = ["rank", "formula", "prototype", *(label for label, _, _ in columns.values())]
     rule = f"by {config.screening.rank_by}, {config.screening.order}"
-    return f"<h2>Ranking</h2>\n<p>First {len(rows)} {html.escape(rule)}.</p>\n" + _html_table(
+    return f"<h2>Ranking</h2>\n<p>First {len(rows)} {html.escape(rule)}.</p>\n" + html_table(
         head, rows
     )
 
 
-def _training(config: CampaignConfig, data: CampaignTables, figures: Path) -> str:
-    if config.training is None:
-        return ""
-    name = html.escape(config.training.potential.name)
-    labels = labellers(config)
-    source = f", which come from <code>{html.escape(labels)}</code>" if labels else ""
-    named = [figure for figure in config.figure_names() if figure in OF_TRAINING]
+def _stage(config: CampaignConfig, part: Part, figures: Path) -> str:
+    names = [name for name in config.figure_names() if name in part.figures]
     return "\n".join(
         [
-            "<h2>Trained potential</h2>",
-            f"<p>Predictions of <code>{name}</code> minus labels{source}. The training saw frames "
-            "of the part train, chose its epoch by the part validation, and did not look at the "
-            "part test; no group stands in two parts.</p>",
-            f'<div class="wide" id="errors">{_html_table(HEAD, error_rows(data.evaluation))}</div>',
-            *_more_errors(config, data),
-            _figures(figures, named),
+            f"<h2>{html.escape(part.title)}</h2>",
+            f"<p>{part.words}</p>",
+            *(listing.html() for listing in part.listings),
+            _figures(figures, names),
         ]
     )
 
 
-def _physics(config: CampaignConfig, data: CampaignTables, figures: Path) -> str:
-    if config.physics is None:
-        return ""
-    rows = list(physics.check_rows(data.physics_checks))
-    named = [figure for figure in config.figure_names() if figure in OF_PHYSICS]
-    return "\n".join(
-        [
-            "<h2>Physics checks</h2>",
-            "<p>Properties of crystals, each at rest in its own potential. Errors are model minus "
-            "reference over the size of the reference. What has no value is listed too, with the "
-            "reason; all numbers are in <code>tables/physics_checks.parquet</code>.</p>",
-            f'<div class="wide" id="checks">{_html_table(physics.HEAD, rows)}</div>',
-            _figures(figures, named),
-        ]
-    )
-
-
-def _optimisation(config: CampaignConfig, data: CampaignTables, figures: Path) -> str:
-    if config.optimisation is None:
-        return ""
-    rows = list(optimisation.search_rows(data.optimisation))
-    named = [figure for figure in config.figure_names() if figure in OF_OPTIMISATION]
-    return "\n".join(
-        [
-            "<h2>Optimised compositions</h2>",
-            "<p>The best start of each search, and supercells with one element on every site at "
-            "the nearest composition that fits (mean and standard error). All starts are in "
-            "<code>tables/optimisation.parquet</code>.</p>",
-            f'<div class="wide" id="searches">{_html_table(optimisation.HEAD, rows)}</div>',
-            _figures(figures, named),
-        ]
-    )
-
-
-def _order(config: CampaignConfig, data: CampaignTables, figures: Path) -> str:
-    if config.order is None:
-        return ""
-    rows = list(order.summary_rows(data.order_summary))
-    named = [figure for figure in config.figure_names() if figure in OF_ORDER]
-    areas = []
-    if config.order.is_compared():
-        table = _html_table(order.ROC_HEAD, order.roc_rows(data.order_roc))
-        areas = [f'<div class="wide" id="order-roc">{table}</div>']
-    return "\n".join(
-        [
-            "<h2>Order and disorder</h2>",
-            "<p>Ordering energies are those of the disordered reference above the best ordered "
-            "structure, per mixed site. Temperatures divide them by the ideal entropy of mixing. "
-            "Compounds without a result are listed with the reason.</p>",
-            f'<div class="wide" id="order">{_html_table(order.HEAD, rows)}</div>',
-            *areas,
-            _figures(figures, named),
-        ]
-    )
-
-
-def _other_figures(config: CampaignConfig, folder: Path) -> str:
-    elsewhere = (*OF_TRAINING, *OF_PHYSICS, *OF_OPTIMISATION, *OF_ORDER)
+def _other_figures(config: CampaignConfig, folder: Path, stages: Sequence[Part]) -> str:
+    elsewhere = {name for part in stages for name in part.figures}
     names = [name for name in config.figure_names() if name not in elsewhere]
     return "<h2>Figures</h2>\n" + _figures(folder, names) if names else ""
-
-
-def _more_errors(config: CampaignConfig, data: CampaignTables) -> list[str]:
-    """Errors of forces by element, and of an ensemble what its spread is worth."""
-    lists = []
-    elements = list(element_rows(data.evaluation))
-    if elements:
-        table = _html_table(ELEMENT_HEAD, elements)
-        lists.append(
-            "<h3>Forces by element, test part</h3>\n"
-            f'<div class="wide" id="errors-by-element">{table}</div>'
-        )
-    if config.training is not None and config.training.size > 1:
-        table = _html_table(CALIBRATION_HEAD, calibration_rows(data.calibration))
-        lists.append(
-            "<h3>Spread of the ensemble</h3>\n<p>Errors are those of the mean of the models. The "
-            "factor between spread and error is fitted to the validation part. Intervals of 68 % "
-            "and 95 % should hold as many of the errors of the test part.</p>\n"
-            f'<div class="wide" id="calibration">{table}</div>'
-        )
-    return lists
 
 
 def _figures(folder: Path, names: Sequence[str]) -> str:
@@ -319,7 +219,7 @@ def _provenance(config: CampaignConfig, data: CampaignTables) -> str:
             ("jobs", f"{runs.data.num_rows}, {runs.real('wall_s').sum():.1f} s in all"),
             ("energy evaluations", f"{int(runs.real('evaluations').sum())}"),
         ]
-    return _html_table(("what", "value"), lines)
+    return html_table(("what", "value"), lines)
 
 
 def _rows_as_json(table: Table) -> str:

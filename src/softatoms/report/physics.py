@@ -6,10 +6,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..config.figures import OF_PHYSICS
 from ..config.physics_quantities import quantity
 from ..figures.physics_checks import phonon_summary
+from .parts import Listing, Part
 
 if TYPE_CHECKING:
+    from ..config import CampaignConfig
+    from ..figures.data import CampaignTables
     from ..tables import Table
 
 HEAD = ("crystal", "property", "model", "reference", "value", "unit", "error", "status")
@@ -17,6 +21,25 @@ HEAD = ("crystal", "property", "model", "reference", "value", "unit", "error", "
 _MODES = re.compile(r"phonon_\S+_\d+")
 _LEFT_OUT = re.compile(r"vacancy_.*_(unrelaxed|fixed_cell)|.*_modulus_(voigt|reuss)")
 """Variants of a number that has a line: they are in the table."""
+
+
+def part(config: CampaignConfig, data: CampaignTables) -> Part | None:
+    """What the page says of the stage; nothing if the campaign lacks it.
+
+    Args:
+        config: The campaign.
+        data: Its tables.
+    """
+    if config.physics is None:
+        return None
+    return Part(
+        "Physics checks",
+        "Properties of crystals, each at rest in its own potential. Errors are model minus "
+        "reference over the size of the reference. What has no value is listed too, with the "
+        "reason; all numbers are in <code>tables/physics_checks.parquet</code>.",
+        [Listing("checks", HEAD, check_rows(data.physics_checks))],
+        OF_PHYSICS,
+    )
 
 
 def check_rows(table: Table) -> Iterator[tuple[str, ...]]:

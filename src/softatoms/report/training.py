@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..config.figures import OF_TRAINING
 from ..units import GPA_PER_EV_ANG3
+from .parts import Listing, Part
 
 if TYPE_CHECKING:
     from ..config import CampaignConfig
+    from ..figures.data import CampaignTables
     from ..tables import Table
 
 HEAD = (
@@ -48,6 +52,48 @@ CALIBRATION_HEAD = (
 )
 
 _ALL = "all"
+
+
+def part(config: CampaignConfig, data: CampaignTables) -> Part | None:
+    """What the page says of the stage; nothing if the campaign lacks it.
+
+    Args:
+        config: The campaign.
+        data: Its tables.
+    """
+    if config.training is None:
+        return None
+    name = html.escape(config.training.potential.name)
+    labels = labellers(config)
+    source = f", which come from <code>{html.escape(labels)}</code>" if labels else ""
+    return Part(
+        "Trained potential",
+        f"Predictions of <code>{name}</code> minus labels{source}. The training saw frames of the "
+        "part train, chose its epoch by the part validation, and did not look at the part test; no "
+        "group stands in two parts.",
+        [Listing("errors", HEAD, error_rows(data.evaluation)), *_more_errors(config, data)],
+        OF_TRAINING,
+    )
+
+
+def _more_errors(config: CampaignConfig, data: CampaignTables) -> list[Listing]:
+    """Errors of forces by element, and of an ensemble what its spread is worth."""
+    lists = []
+    elements = list(element_rows(data.evaluation))
+    if elements:
+        title = "Forces by element, test part"
+        lists.append(Listing("errors-by-element", ELEMENT_HEAD, elements, title))
+    if config.training is not None and config.training.size > 1:
+        words = (
+            "Errors are those of the mean of the models. The factor between spread and error is "
+            "fitted to the validation part. Intervals of 68 % and 95 % should hold as many of the "
+            "errors of the test part."
+        )
+        rows = calibration_rows(data.calibration)
+        lists.append(
+            Listing("calibration", CALIBRATION_HEAD, rows, "Spread of the ensemble", words)
+        )
+    return lists
 
 
 def labellers(config: CampaignConfig) -> str:
