@@ -25,6 +25,9 @@ BOLTZMANN_EV_PER_K: float = float(ase.units.kB)
 GPA_PER_EV_ANG3: float = 1.0 / float(ase.units.GPa)
 """Pressure of 1 eV/Å³ in GPa (about 160.2)."""
 
+EV_PER_KJ_PER_MOL: float = float(ase.units.kJ / ase.units.mol)
+"""One kJ/mol in eV (about 0.01036)."""
+
 J_PER_M2_PER_EV_ANG2: float = float(ase.units.m) ** 2 / float(ase.units.J)
 """Surface energy of 1 eV/Å² in J/m² (about 16.02)."""
 

@@ -1,0 +1,1 @@
+"""Surfaces and clusters in contact with reservoirs of atoms."""
