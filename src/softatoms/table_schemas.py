@@ -32,12 +32,13 @@ _OCCUPATION = Column(
     "",
     "weights on each sublattice, such as ``corner:Cu=1;face:Au=0.75,Cu=0.25``",
 )
+_LABEL = Column("label", "text", "", "own name in a user's list of compositions; empty without")
 _STATUS = Column("status", "text", "", "ok, unconverged or failed", choices=STATUSES)
 _ERROR = Column("error", "text", "", "what went wrong, empty if nothing did")
 
 MANIFEST = TableSchema(
     "manifest",
-    1,
+    2,
     "composition_id",
     (
         _ID,
@@ -50,12 +51,13 @@ MANIFEST = TableSchema(
         _FRACTION,
         Column("occupation", "text", "", "weights on each sublattice, JSON"),
         Column("cost", "real", "1", "estimated pairs of atoms, by which shards are balanced"),
+        _LABEL,
     ),
 )
 
 COMPOSITION = TableSchema(
     "composition",
-    3,
+    4,
     "composition_id",
     (
         _ID,
@@ -148,6 +150,7 @@ COMPOSITION = TableSchema(
             "always",
         ),
         Column("evaluations", "whole", "1", "energy evaluations of this structure", "always"),
+        _LABEL,
         _STATUS,
         _ERROR,
     ),

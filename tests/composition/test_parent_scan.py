@@ -252,6 +252,27 @@ def test_bulk_moduli_are_near_that_of_the_mean_field(rows):
         assert row["bulk_modulus_gpa"] == pytest.approx(rows[0]["bulk_modulus_gpa"], rel=0.05)
 
 
+def test_bulk_moduli_by_squeezing_are_those_of_second_derivatives(tmp_path, rows):
+    plain = {**CELLS, "methods": ["mean_field"], "second_derivatives": False}
+    (without,) = run(configuration(tmp_path, plain))
+    assert without["bulk_modulus_gpa"] is None
+    for pressure in (0.5, 2.0):
+        relaxation = {"squeeze_gpa": pressure, "pressure_tolerance_gpa": 1e-4}
+        squeezed = {**plain, "soft_bulk_modulus": True}
+        (row,) = run(configuration(tmp_path, squeezed, relaxation=relaxation))
+        expected = rows[0]["bulk_modulus_gpa"]
+        assert row["bulk_modulus_gpa"] == pytest.approx(expected, rel=0.01)
+        assert row["evaluations"] > without["evaluations"]
+
+
+def test_squeezing_needs_a_free_cell_and_no_second_derivatives(tmp_path):
+    with pytest.raises(ConfigError, match=r"soft_bulk_modulus: goes with second_derivatives"):
+        configuration(tmp_path, {**CELLS, "soft_bulk_modulus": True})
+    fixed = {"cell": "fixed", "second_derivatives": False, "supercell_bulk_modulus": False}
+    with pytest.raises(ConfigError, match=r"soft_bulk_modulus: cannot be had with a fixed cell"):
+        configuration(tmp_path, {**CELLS, **fixed, "soft_bulk_modulus": True})
+
+
 def test_the_line_lies_between_the_end_members(rows):
     line = rows[-1]
     assert line["a_ang"] == pytest.approx(0.75 * 2.5553 + 0.25 * 2.8846, abs=1e-3)

@@ -40,9 +40,6 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
-_SQUEEZE = 0.5 / GPA_PER_EV_ANG3
-"""Pressure in eV/Å³ at which the bulk modulus of supercells is taken, with both signs."""
-
 
 class EndMember(NamedTuple):
     """A parent with one element on each sublattice.
@@ -206,9 +203,10 @@ class ParentScan:
             self._row(task, result, error)
             for task, result, error in zip(tasks, results, errors, strict=True)
         ]
-        if method in SUPERCELLS:
-            if self.scan.supercell_bulk_modulus:
-                self._squeeze(rows, results, method)
+        is_explicit = method in SUPERCELLS
+        if self.scan.supercell_bulk_modulus if is_explicit else self.scan.soft_bulk_modulus:
+            self._squeeze(rows, results, method)
+        if is_explicit:
             return rows, [None] * len(tasks)
         good = [k for k, row in enumerate(rows) if row["status"] == "ok"]
         if self.scan.second_derivatives:
@@ -250,15 +248,16 @@ class ParentScan:
         )
 
     def _squeeze(self, rows: list[Row], results: Sequence[Relaxation], method: str) -> None:
-        """Bulk moduli of supercells, from volumes under pressure of both signs."""
+        """Bulk moduli from the volumes under pressure of both signs."""
         good = [k for k, row in enumerate(rows) if row["status"] == "ok"]
         systems = [results[k].soft for k in good]
-        squeezed = [self._relax(systems, method, sign * _SQUEEZE) for sign in (1.0, -1.0)]
+        pressure = self._relaxation.squeeze_gpa / GPA_PER_EV_ANG3
+        squeezed = [self._relax(systems, method, sign * pressure) for sign in (1.0, -1.0)]
         for k, above, below in zip(good, *squeezed, strict=True):
             rows[k]["evaluations"] += above.evaluations + below.evaluations
             if above.converged and below.converged:
                 volumes = [abs(np.linalg.det(r.soft.cell)) for r in (above, below)]
-                modulus = 2.0 * _SQUEEZE / float(np.log(volumes[1] / volumes[0]))
+                modulus = 2.0 * pressure / float(np.log(volumes[1] / volumes[0]))
                 rows[k]["bulk_modulus_gpa"] = modulus * GPA_PER_EV_ANG3
 
     # Rows

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import product
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..config.composition import MOST_SITES, SUPERCELLS
@@ -11,14 +10,21 @@ from ..config.scan_parents import determinant, supercell_rows
 from ..errors import SoftatomsError
 from ..files import content_digest
 from .parents import Parent, build_parent
-from .tasks import VEGARD_COST, Occupation, Task, grid_weights, identifier
+from .placement import Layout
+from .tasks import (
+    VEGARD_COST,
+    Occupation,
+    Task,
+    check_supercell,
+    grid,
+    identifier,
+    listed,
+    scan_elements,
+)
 
 if TYPE_CHECKING:
     from ..config import CampaignConfig
     from ..config.composition import Scan
-
-_FITS = 1e-4
-"""How far a number of atoms may be from a whole one."""
 
 _EVALUATIONS = 40.0
 """Typical evaluations of a relaxation, to compare with those of second derivatives."""
@@ -31,21 +37,37 @@ def list_parent_tasks(config: CampaignConfig, scan: Scan) -> list[Task]:
         SoftatomsError: If the parent cannot be built, or a composition does not fit its supercell.
     """
     parent = build_parent(scan)
+    found = occupations(scan, parent)
     if set(SUPERCELLS) & set(scan.methods):
-        _check_supercell(config, scan, parent)
+        _check_supercell(config, scan, parent, [occupation for occupation, _ in found])
     return [
-        _task(config, scan, parent, method, replicate, occupation)
+        _task(config, scan, parent, method, replicate, occupation, label)
         for method in scan.methods
-        for occupation in occupations(scan, parent)
+        for occupation, label in found
         for replicate in range(config.scanned().replicates(method))
     ]
 
 
-def occupations(scan: Scan, parent: Parent) -> Iterator[Occupation]:
-    """Every combination of compositions of the sublattices, those that the file fixes included."""
-    names = list(scan.sublattices)
-    for weights in product(*(list(grid_weights(scan.sublattices[name])) for name in names)):
-        yield {**dict(zip(names, weights, strict=True)), **parent.given}
+def occupations(scan: Scan, parent: Parent) -> list[tuple[Occupation, str]]:
+    """What is scanned, those occupations that the file fixes included, with the user's own names.
+
+    Without a list of compositions it is every combination of those of the sublattices.
+
+    Raises:
+        SoftatomsError: If a composition that a file lists does not fit the parent.
+    """
+    if scan.compositions is None:
+        return [({**occupation, **parent.given}, "") for occupation in grid(scan)]
+    names = {name: len(parent.sublattices[name]) for name in scan.sublattices}
+    layout = Layout(names, scan_elements(scan, names), _fixed(parent))
+    return [({**occupation, **parent.given}, label) for occupation, label in listed(scan, layout)]
+
+
+def _fixed(parent: Parent) -> dict[str, float]:
+    """Atoms of each element outside the sublattices that a scan names."""
+    nothing: Occupation = {name: {} for name in parent.sublattices}
+    atoms = parent.fractions({**nothing, **parent.given})
+    return {symbol: x * len(parent.start) for symbol, x in atoms.items()}
 
 
 def scan_supercell(config: CampaignConfig, scan: Scan) -> list[list[int]]:
@@ -53,22 +75,18 @@ def scan_supercell(config: CampaignConfig, scan: Scan) -> list[list[int]]:
     return supercell_rows(scan.supercell or config.scanned().sqs.supercell)
 
 
-def _check_supercell(config: CampaignConfig, scan: Scan, parent: Parent) -> None:
+def _check_supercell(
+    config: CampaignConfig, scan: Scan, parent: Parent, found: Sequence[Occupation]
+) -> None:
     where = f"composition.scans '{scan.name}'"
     cells = determinant(scan_supercell(config, scan))
     if len(parent.start) * cells > MOST_SITES:
         raise SoftatomsError(
             f"{where}: supercell: has {len(parent.start) * cells} sites, more than {MOST_SITES}"
         )
-    for occupation in occupations(scan, parent):
-        for name, weights in occupation.items():
-            sites = len(parent.sublattices[name]) * cells
-            for symbol, weight in weights.items():
-                if abs(sites * weight - round(sites * weight)) > _FITS:
-                    raise SoftatomsError(
-                        f"{where}: sublattices.{name}: {symbol} = {weight:g} does not fit the "
-                        f"{sites} sites that the sublattice has in the supercell"
-                    )
+    sites = {name: len(own) * cells for name, own in parent.sublattices.items()}
+    for occupation in found:
+        check_supercell(occupation, sites, where)
 
 
 def _task(
@@ -78,6 +96,7 @@ def _task(
     method: str,
     replicate: int,
     occupation: Occupation,
+    label: str,
 ) -> Task:
     assert scan.parent is not None
     file = scan.parent.file
@@ -101,6 +120,7 @@ def _task(
         occupation=occupation,
         fractions=fractions,
         cost=_cost(config, scan, parent, method, occupation),
+        label=label,
     )
 
 

@@ -46,6 +46,7 @@ def empty_row(
         **dict.fromkeys(NUMBERS),
         **{f"slope_{element}_ev": None for element in elements},
         "edges": "",
+        "label": task.label,
         "evaluations": 0,
         "status": "ok",
         "error": "",

@@ -6,13 +6,15 @@ import hashlib
 import heapq
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from ..config.composition import SUPERCELLS
+from ..errors import SoftatomsError
 from .grid import simplex
+from .placement import Layout, place_all
 from .prototypes import PROTOTYPES, Prototype
 
 if TYPE_CHECKING:
@@ -24,6 +26,9 @@ Occupation = dict[str, dict[str, float]]
 
 _NOTHING = 1e-12
 """Weights up to this are no occupation."""
+
+_FITS = 1e-4
+"""How far a number of atoms may be from a whole one."""
 
 VEGARD_COST = 0.01
 """A straight line costs next to nothing, but not nothing: every job gets a task."""
@@ -43,6 +48,7 @@ class Task:
         cost: Rough cost, 1 for one site of an ordinary crystal.
         fractions: Overall atomic fraction of each element that is present; those of the prototype
             if not given.
+        label: The user's own name of the composition, empty without one.
     """
 
     identifier: str
@@ -53,6 +59,7 @@ class Task:
     occupation: Occupation
     cost: float
     fractions: dict[str, float] = field(default_factory=dict)
+    label: str = ""
 
     def __post_init__(self) -> None:
         if not self.fractions:
@@ -73,6 +80,7 @@ class Task:
             **{f"x_{element}": fractions.get(element, 0.0) for element in elements},
             "occupation": json.dumps(self.occupation),
             "cost": self.cost,
+            "label": self.label,
         }
 
     @staticmethod
@@ -87,6 +95,7 @@ class Task:
             occupation=json.loads(row["occupation"]),
             fractions={name[2:]: x for name, x in row.items() if name.startswith("x_") and x > 0},
             cost=row["cost"],
+            label=row["label"],
         )
 
 
@@ -159,9 +168,9 @@ def list_tasks(config: CampaignConfig) -> list[Task]:
             continue
         for prototype_name, method in product(scan.prototypes, scan.methods):
             replicates = config.scanned().replicates(method)
-            for occupation in _occupations(scan, PROTOTYPES[prototype_name]):
+            for occupation, label in _occupations(config, scan, PROTOTYPES[prototype_name]):
                 tasks += [
-                    _task(config, scan.name, prototype_name, method, replicate, occupation)
+                    _task(config, scan.name, prototype_name, method, replicate, occupation, label)
                     for replicate in range(replicates)
                 ]
     return tasks
@@ -196,8 +205,67 @@ def manifest_rows(config: CampaignConfig) -> list[dict[str, Any]]:
     return [task.row(shard, elements) for task, shard in zip(tasks, shards, strict=True)]
 
 
-def _occupations(scan: Scan, prototype: Prototype) -> Iterator[Occupation]:
-    names = list(prototype.sublattices)
+def _occupations(
+    config: CampaignConfig, scan: Scan, prototype: Prototype
+) -> list[tuple[Occupation, str]]:
+    """What is scanned on a prototype, with the user's own names."""
+    if scan.compositions is None:
+        return [(occupation, "") for occupation in grid(scan)]
+    found = listed(scan, Layout(prototype.sublattices, scan_elements(scan, prototype.sublattices)))
+    if set(SUPERCELLS) & set(scan.methods):
+        cells = prototype.sites_per_cube // len(prototype.sites)
+        cells *= math.prod(config.scanned().sqs.supercell)
+        sites = {name: n * cells for name, n in prototype.sublattices.items()}
+        for occupation, _ in found:
+            check_supercell(occupation, sites, f"composition.scans '{scan.name}'")
+    return found
+
+
+def scan_elements(scan: Scan, names: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Elements that the sublattices with these names may hold."""
+    return {name: tuple(scan.sublattices[name].elements) for name in names}
+
+
+def listed(scan: Scan, layout: Layout) -> list[tuple[Occupation, str]]:
+    """Occupations that a scan's file lists, with the user's own names.
+
+    Args:
+        scan: A scan with a file of compositions.
+        layout: What its parent lattice offers.
+
+    Raises:
+        SoftatomsError: Naming the scan, the file and the line of what cannot be placed.
+    """
+    assert scan.compositions is not None
+    try:
+        return place_all(scan.compositions.read(), layout, scan.compositions.tolerance)
+    except SoftatomsError as error:
+        raise SoftatomsError(f"composition.scans '{scan.name}': compositions: {error}") from None
+
+
+def check_supercell(occupation: Occupation, sites: Mapping[str, int], where: str) -> None:
+    """Refuse a composition that needs a part of an atom in a supercell.
+
+    Args:
+        occupation: The composition.
+        sites: Sites of each sublattice in the supercell.
+        where: Whose composition it is.
+
+    Raises:
+        SoftatomsError: If a number of atoms is not whole.
+    """
+    for name, weights in occupation.items():
+        for symbol, weight in weights.items():
+            if abs(sites[name] * weight - round(sites[name] * weight)) > _FITS:
+                raise SoftatomsError(
+                    f"{where}: sublattices.{name}: {symbol} = {weight:g} does not fit the "
+                    f"{sites[name]} sites that the sublattice has in the supercell"
+                )
+
+
+def grid(scan: Scan) -> Iterator[Occupation]:
+    """Every combination of the compositions of a scan's sublattices."""
+    names = list(scan.sublattices)
     for weights in product(*(list(grid_weights(scan.sublattices[name])) for name in names)):
         yield dict(zip(names, weights, strict=True))
 
@@ -227,6 +295,7 @@ def _task(
     method: str,
     replicate: int,
     occupation: Occupation,
+    label: str,
 ) -> Task:
     prototype = PROTOTYPES[prototype_name]
     content: list[Any] = [scan, prototype_name, method, replicate, occupation]
@@ -242,6 +311,7 @@ def _task(
         occupation=occupation,
         fractions=fractions,
         cost=_cost(config, prototype, method, occupation),
+        label=label,
     )
 
 

@@ -23,6 +23,7 @@ from .base import (
     repeated,
     unknown_name,
 )
+from .composition_list import CompositionList
 from .scan_parents import ScanParent, Supercell, supercell_problems
 
 SUM_TOLERANCE = 1e-6
@@ -38,6 +39,12 @@ Method = Literal["mean_field", "replica", "vegard", "sqs", "random"]
 
 SUPERCELLS = ("sqs", "random")
 """Methods that compute explicit supercells, several per composition."""
+
+WITH_PARENT = (
+    *("cell", "supercell", "second_derivatives"),
+    *("soft_bulk_modulus", "supercell_bulk_modulus"),
+)
+"""Keys of a scan that prototypes do without."""
 
 CELLS = ("full", "isotropic", "fixed")
 """Names for the strains that the cells of a parent may take."""
@@ -77,11 +84,22 @@ class Sublattice(Section):
         most = len(self.elements) if self.max_elements is None else self.max_elements
         return count_simplex(len(self.elements), self.divisions or 1, most)
 
-    def problems(self, key: Key) -> list[Problem]:
-        """What is wrong beyond types."""
+    def problems(self, key: Key, *, is_listed: bool = False) -> list[Problem]:
+        """What is wrong beyond types.
+
+        Args:
+            key: Where the sublattice stands.
+            is_listed: Whether a file says what is scanned.
+        """
         found = repeated(self.elements, (*key, "elements"))
         for index, symbol in enumerate(self.elements):
             found += element_problem(symbol, (*key, "elements", index))
+        if is_listed:
+            return found + [
+                Problem((*key, name), "does not go with the scan's 'compositions', a file")
+                for name in ("divisions", "compositions", "max_elements")
+                if getattr(self, name) is not None
+            ]
         if (self.divisions is None) == (self.compositions is None):
             found.append(
                 Problem(key, "needs either 'divisions' or 'compositions', not both or none")
@@ -133,6 +151,11 @@ class Scan(Section):
         + "; ".join(f"{p.name}: {', '.join(p.sublattices)}" for p in PROTOTYPES.values())
         + ". With parent: names of one's own; without any, the partial occupancies of its file.",
     )
+    compositions: CompositionList | None = Field(
+        None,
+        description="Instead of divisions or compositions of every sublattice: a file that lists "
+        "what is scanned.",
+    )
     methods: list[Method] = Field(
         ["mean_field"],
         min_length=1,
@@ -155,6 +178,11 @@ class Scan(Section):
         description="With parent: elastic constants, bulk modulus, and slopes of the relaxed state "
         "by the composition of soft structures, from (3 n + 6) × 2 evaluations of n sites.",
     )
+    soft_bulk_modulus: bool = Field(
+        False,
+        description="With parent, without second_derivatives: bulk modulus of soft structures, "
+        "from two more relaxations of each.",
+    )
     supercell_bulk_modulus: bool = Field(
         False,
         description="With parent: bulk modulus of supercells, from two more relaxations of each.",
@@ -162,8 +190,13 @@ class Scan(Section):
 
     def count(self) -> int:
         """Number of compositions, over all prototypes."""
-        grid = math.prod(sublattice.count() for sublattice in self.sublattices.values())
-        return grid * len(self.parents())
+        return self.points() * len(self.parents())
+
+    def points(self) -> int:
+        """Number of compositions of one prototype."""
+        if self.compositions is not None:
+            return len(self.compositions.read().entries)
+        return math.prod(sublattice.count() for sublattice in self.sublattices.values())
 
     def parents(self) -> list[str]:
         """Names of the parent lattices, as they stand in tables."""
@@ -182,8 +215,11 @@ class Scan(Section):
         """What is wrong beyond types."""
         found = repeated(list(self.methods), (*key, "methods"))
         found += repeated(self.prototypes, (*key, "prototypes"))
+        is_listed = self.compositions is not None
         for name, sublattice in self.sublattices.items():
-            found += sublattice.problems((*key, "sublattices", name))
+            found += sublattice.problems((*key, "sublattices", name), is_listed=is_listed)
+        if self.compositions is not None:
+            found += self.compositions.problems((*key, "compositions"))
         if (self.parent is None) == (not self.prototypes):
             return [*found, Problem(key, "needs either 'prototypes' or 'parent', not both or none")]
         if self.parent is not None:
@@ -210,8 +246,8 @@ class Scan(Section):
     def _parent_problems(self, parent: ScanParent, key: Key) -> list[Problem]:
         found = parent.problems((*key, "parent"))
         found += supercell_problems(self.supercell, (*key, "supercell"))
-        if not self.sublattices and parent.file is None:
-            message = "is required, unless a file has partial occupancies"
+        if not self.sublattices and (parent.file is None or self.compositions is not None):
+            message = "is required, unless a file has partial occupancies and no list is scanned"
             found.append(Problem((*key, "sublattices"), message))
         for name in self.sublattices:
             if not re.fullmatch(r"(?!site\d+$)[A-Za-z0-9_][A-Za-z0-9_.+-]*", name):
@@ -221,9 +257,12 @@ class Scan(Section):
             found += unknown_name("cell", self.cell, CELLS, (*key, "cell"))
         elif not isinstance(self.cell, str) and len(self.cell) != 6:
             found.append(Problem((*key, "cell"), "needs six truth values: xx, yy, zz, yz, xz, xy"))
-        if self.supercell_bulk_modulus and self.cell == "fixed":
-            message = "cannot be had with a fixed cell"
-            found.append(Problem((*key, "supercell_bulk_modulus"), message))
+        for name in ("soft_bulk_modulus", "supercell_bulk_modulus"):
+            if getattr(self, name) and self.cell == "fixed":
+                found.append(Problem((*key, name), "cannot be had with a fixed cell"))
+        if self.soft_bulk_modulus and self.second_derivatives:
+            message = "goes with second_derivatives: false; second derivatives bring it too"
+            found.append(Problem((*key, "soft_bulk_modulus"), message))
         return found
 
     def _problems_without_parent(self, key: Key) -> list[Problem]:
@@ -234,7 +273,7 @@ class Scan(Section):
         ]
         found += [
             Problem((*key, name), "goes with 'parent' only")
-            for name in ("cell", "supercell", "second_derivatives", "supercell_bulk_modulus")
+            for name in WITH_PARENT
             if getattr(self, name) != type(self).model_fields[name].default
         ]
         if not self.sublattices:
@@ -289,6 +328,11 @@ class Relaxation(Section):
     parent_max_steps: PositiveInt = Field(
         500, description="Most evaluations of one structure with a parent."
     )
+    squeeze_gpa: PositiveFloat = Field(
+        0.5,
+        description="Pressure in GPa, with both signs, from whose volumes soft_bulk_modulus and "
+        "supercell_bulk_modulus are taken; a larger one smooths a bumpy potential.",
+    )
 
 
 class Sqs(Section):
@@ -333,6 +377,11 @@ class Composition(Section):
         """Files of parents."""
         named = [scan.parent.file for scan in self.scans if scan.parent is not None]
         return tuple(dict.fromkeys(file for file in named if file is not None))
+
+    def sources(self) -> tuple[str, ...]:
+        """All files whose content decides what is computed: parents and lists of compositions."""
+        lists = [scan.compositions.file for scan in self.scans if scan.compositions is not None]
+        return tuple(dict.fromkeys([*self.files(), *lists]))
 
     def elements(self) -> tuple[str, ...]:
         """All elements that are named, sorted; files of parents may bring more."""

@@ -219,7 +219,7 @@ class CampaignConfig(Section):
             return [own, self.campaign.seed, compute.device, compute.dtype]
         if section == "composition":
             compute = self.compute
-            files = self.composition.files() if self.composition else ()
+            files = self.composition.sources() if self.composition else ()
             return [
                 values,
                 self.campaign.seed,
@@ -381,10 +381,7 @@ class CampaignConfig(Section):
         """Compositions on the finest scan of two elements."""
         names = self.binary_scans()
         scans = [scan for scan in self.scanned().scans if scan.name in names]
-        return max(
-            (sublattice.count() for scan in scans for sublattice in scan.sublattices.values()),
-            default=0,
-        )
+        return max((scan.points() for scan in scans), default=0)
 
     def _uncovered_elements(self) -> list[Problem]:
         covered = self.energy_function().elements()
