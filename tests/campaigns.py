@@ -37,6 +37,10 @@ SMALL: dict[str, Any] = {
     "screening": {
         "best_prototype_only": True,
         "filters": [{"column": "n_elements", "at_least": 2}],
+        "objectives": [
+            {"column": "formation_ev_per_atom", "goal": "minimise"},
+            {"column": "a_ang", "goal": "target", "target": {"fcc": 3.7, "bcc": 2.9}},
+        ],
     },
     "dataset": {
         "generators": [
@@ -69,7 +73,7 @@ SMALL: dict[str, Any] = {
     "figures": {
         "names": [
             *("lattice", "mixing", "free_energy", "bulk_modulus", "ternary", "pair_map"),
-            "ranking",
+            *("ranking", "pareto"),
             *("parity", "training", "uncertainty", "learning_curve", "physics_checks"),
         ],
         "dots_per_inch": 50,

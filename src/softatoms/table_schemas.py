@@ -178,7 +178,7 @@ RUNS = TableSchema(
 
 RANKING = TableSchema(
     "ranking",
-    2,
+    3,
     "composition_id",
     (
         Column("rank", "whole", "1", "position, counted from 1"),
@@ -205,7 +205,8 @@ RANKING = TableSchema(
             "formation_ev_per_atom",
             "real",
             "eV",
-            "energy relative to the pure elements, each on its best parent lattice of the campaign",
+            "energy relative to the pure elements, each on its best parent lattice of the "
+            "campaign; mixing_ev_per_atom where lattices share no end member",
             "always",
         ),
         Column(
@@ -225,6 +226,22 @@ RANKING = TableSchema(
             "always",
         ),
         Column("bulk_modulus_gpa", "real", "GPa", "isothermal bulk modulus at rest", "always"),
+        Column(
+            "target_distance",
+            "real",
+            "1",
+            "largest distance from a target of the objectives, in parts of it; missing without",
+            "always",
+        ),
+        Column(
+            "pareto_front",
+            "whole",
+            "1",
+            "Pareto front of the objectives among all that pass the filters, from 1: nothing is "
+            "better in all; missing without objectives or without a value of one",
+            "always",
+        ),
+        _LABEL,
     ),
 )
 

@@ -18,6 +18,7 @@ from softatoms.figures.data import Binary, CampaignTables, binaries, composition
 from softatoms.figures.free_energy import tangents, with_ideal_entropy
 from softatoms.figures.learning_curve import exponent
 from softatoms.figures.pair_map import extremes, round_numbers
+from softatoms.figures.pareto import short_label
 from softatoms.figures.ranking import axis_label
 from softatoms.figures.uncertainty import binned
 from softatoms.provenance import Provenance
@@ -398,3 +399,47 @@ def test_an_empty_figure_of_a_scan_is_refused(small_campaign, monkeypatch):
     for name in ("mixing", "lattice", "free_energy", "bulk_modulus", "pair_map"):
         with pytest.raises(SoftatomsError, match=f"figure '{name}' has nothing to show"):
             draw(name, small_campaign)
+
+
+class TestPareto:
+    @pytest.fixture
+    def ranking(self, small_campaign) -> pd.DataFrame:
+        return pd.read_parquet(small_campaign.tables / "ranking.parquet")
+
+    def test_the_front_is_joined_from_member_to_member(self, small_campaign, ranking):
+        (axes,) = draw("pareto", small_campaign).axes
+        members = ranking[ranking.pareto_front == 1].sort_values("formation_ev_per_atom")
+        assert 1 < len(members) < len(ranking)
+        staircase = lines(axes)["Pareto front"]
+        expected = members[["formation_ev_per_atom", "target_distance"]].to_numpy()
+        np.testing.assert_allclose(staircase, expected * [1e3, 100.0], rtol=1e-12, atol=1e-12)
+        assert (np.diff(staircase[:, 1]) <= 0.0).all()
+
+    def test_every_composition_is_a_point(self, small_campaign, ranking):
+        (axes,) = draw("pareto", small_campaign).axes
+        shown = [line for line in axes.get_lines() if line.get_label().startswith("_")]
+        assert sum(len(line.get_xdata()) for line in shown) == len(ranking)
+        assert axes.get_xlabel() == "energy of formation (meV/atom), less is better"
+        assert axes.get_ylabel() == "distance of a from target (%)"
+
+    def test_three_objectives_are_three_panels(self, small_campaign, tmp_path):
+        objectives = [
+            {"column": "formation_ev_per_atom", "goal": "minimise"},
+            {"column": "a_ang", "goal": "target", "target": 3.7},
+            {"column": "bulk_modulus_gpa", "goal": "maximise"},
+        ]
+        prepared = prepare(tmp_path, screening={"objectives": objectives})
+        results = Results(prepared.config, tmp_path, prepared.shards)
+        table = small_campaign.tables / "composition.parquet"
+        (tmp_path / "tables").mkdir()
+        ranking = tmp_path / "tables" / "ranking.parquet"
+        assert results.command("rank", "--table", table, "--out", ranking) == 0
+        labels = [(a.get_xlabel(), a.get_ylabel()) for a in draw("pareto", results).axes]
+        stiff = "bulk modulus (GPa), more is better"
+        near = "distance of a from 3.7 Å (%)"
+        formation = "energy of formation (meV/atom), less is better"
+        assert labels == [(formation, near), (formation, stiff), (near, stiff)]
+
+    def test_labels_say_what_the_sublattices_hold(self):
+        assert short_label("a:Ba=0.125,Ca=0.875;b:Ti=1") == "(Ba0.125Ca0.875)(Ti)"
+        assert short_label("cation:Ce=0.75,Zr=0.25") == "Ce0.75Zr0.25"

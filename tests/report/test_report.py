@@ -120,6 +120,21 @@ def test_without_training_there_is_no_such_section(small_campaign, tmp_path):
     assert "Trained potential" not in out.read_text(encoding="utf-8")
 
 
+def test_the_front_of_the_screening_is_listed(source, small_campaign):
+    ranking = pd.read_parquet(small_campaign.tables / "ranking.parquet")
+    members = ranking[ranking.pareto_front == 1].sort_values("formation_ev_per_atom")
+    shown = source.partition('id="front"')[2].partition("</table>")[0]
+    rows = [re.findall("<td>(.*?)</td>", line) for line in shown.split("<tr>")[2:]]
+    assert [int(row[0]) for row in rows] == members["rank"].tolist()
+    assert [float(row[3]) for row in rows] == pytest.approx(
+        (1e3 * members.formation_ev_per_atom).tolist(), rel=1e-4, abs=1e-9
+    )
+    assert [float(row[5]) for row in rows] == pytest.approx(
+        (100.0 * members.target_distance).tolist(), abs=6e-4
+    )
+    assert f"which holds {len(members)}." in source
+
+
 def test_titles_are_text_and_no_markup(source):
     assert "<h1>Small &lt;campaign&gt; &amp; more</h1>" in source
 

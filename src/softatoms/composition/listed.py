@@ -120,10 +120,10 @@ def _csv(path: Path, separator: str) -> tuple[list[str], list[Line]]:
                 f"{path}, {lines[0][0]}: columns seem to be separated by {_SEPARATORS[others[0]]}: "
                 "give it as 'separator'"
             )
-    for place, cells in lines[1:]:
-        if len(cells) != len(header):
+    for place, own in lines[1:]:
+        if len(own) != len(header):
             raise SoftatomsError(
-                f"{path}, {place}: has {len(cells)} cells where the header has {len(header)}: "
+                f"{path}, {place}: has {len(own)} cells where the header has {len(header)}: "
                 "is a separator missing, or a decimal comma in it?"
             )
     return header, lines[1:]

@@ -16,6 +16,7 @@ FigureName = Literal[
     "ternary",
     "pair_map",
     "ranking",
+    "pareto",
     "parity",
     "training",
     "active_learning",
@@ -27,8 +28,11 @@ FigureName = Literal[
     "order_roc",
 ]
 
-OF_SCREENING = ("ranking",)
-"""Figures drawn from the ranking."""
+OF_SCREENING = ("ranking", "pareto")
+"""Figures drawn from the ranking ..."""
+
+OF_OBJECTIVES = ("pareto",)
+"""... and of these, that need objectives."""
 
 OF_TRAINING = ("parity", "training", "uncertainty", "learning_curve")
 """Figures drawn from the tables of the training ..."""
@@ -75,13 +79,13 @@ class Figures(Section):
         description="lattice, mixing, free_energy, bulk_modulus: one panel per scan of two "
         "elements on one sublattice; ternary: maps over the compositions of three elements on one "
         "sublattice, with gradients; pair_map: extreme mixing energy of every pair of elements; "
-        "ranking: the best of a screening; parity: predictions of the trained potential over "
-        "labels; training: its errors over epochs; active_learning: errors and uncertainty over "
-        "rounds; physics_checks: properties of crystals by the model over those it is compared "
-        "with; optimisation: paths of searches; uncertainty: errors of an ensemble over its "
-        "spread; learning_curve: errors over the number of training frames; order_energies: "
-        "ordering energies of compounds, with what experiments found; order_roc: how well they "
-        "tell ordered compounds.",
+        "ranking: the best of a screening; pareto: its objectives over each other; parity: "
+        "predictions of the trained potential over labels; training: its errors over epochs; "
+        "active_learning: errors and uncertainty over rounds; physics_checks: properties of "
+        "crystals by the model over those it is compared with; optimisation: paths of searches; "
+        "uncertainty: errors of an ensemble over its spread; learning_curve: errors over the "
+        "number of training frames; order_energies: ordering energies of compounds, with what "
+        "experiments found; order_roc: how well they tell ordered compounds.",
     )
     control: str | None = Field(
         None,

@@ -25,6 +25,7 @@ from .figures import (
     OF_CURVES,
     OF_ENSEMBLES,
     OF_LEARNING_CURVES,
+    OF_OBJECTIVES,
     OF_OPTIMISATION,
     OF_ORDER,
     OF_PHYSICS,
@@ -270,6 +271,8 @@ class CampaignConfig(Section):
             key: Key = ("figures", "names", index)
             if name in OF_SCREENING and self.screening is None:
                 found.append(Problem(key, f"'{name}' needs the section 'screening'"))
+            elif name in OF_OBJECTIVES and self.screening and not self.screening.objectives:
+                found.append(Problem(key, f"'{name}' needs 'screening.objectives'"))
             if name in OF_TRAINING and self.training is None:
                 found.append(Problem(key, f"'{name}' needs the section 'training'"))
             if name in OF_ACTIVE_LEARNING and self.active_learning is None:

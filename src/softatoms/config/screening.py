@@ -18,6 +18,7 @@ from .base import (
     unknown_name,
 )
 from .composition import Composition, Method
+from .objectives import MOST_OBJECTIVES, Objective, objective_problems
 
 BULK_MODULUS = "bulk_modulus_gpa"
 """The number that straight lines between end members do not have."""
@@ -34,6 +35,12 @@ NUMBERS = (
 )
 """Numbers by which compositions can be filtered and ranked; fractions ``x_<El>`` come on top."""
 
+DISTANCE = "target_distance"
+"""Relative distance from the targets of objectives."""
+
+FRONT = "pareto_front"
+"""Front on which a composition stands."""
+
 WORDS = ("scan", "prototype", "method")
 """Texts by which compositions can be filtered."""
 
@@ -42,17 +49,17 @@ class Filter(Section):
     """One condition that a composition must meet."""
 
     column: str = Field(
-        description=f"One of {', '.join((*NUMBERS, *WORDS))}, or x_<El>, a fraction."
+        description=f"One of {', '.join((*NUMBERS, *WORDS))}, or x_<El>, a fraction; "
+        f"{DISTANCE} too where an objective has a target."
     )
     at_least: FiniteFloat | None = Field(None, description="Smallest value that passes.")
     at_most: FiniteFloat | None = Field(None, description="Largest value that passes.")
     one_of: list[str] | None = Field(None, min_length=1, description="Texts that pass.")
 
     def problems(
-        self, key: Key, elements: tuple[str, ...], words: dict[str, tuple[str, ...]]
+        self, key: Key, numbers: tuple[str, ...], words: dict[str, tuple[str, ...]]
     ) -> list[Problem]:
-        """What is wrong beyond types, given the texts that can stand in a column."""
-        numbers = (*NUMBERS, *(f"x_{element}" for element in elements))
+        """What is wrong beyond types, given numbers and the texts that can stand in a column."""
         bounded = self.at_least is not None or self.at_most is not None
         if self.column in WORDS:
             if self.one_of is None or bounded:
@@ -94,15 +101,28 @@ class Screening(Section):
         1000.0, description="Temperature of the ideal entropy of mixing in K."
     )
     filters: list[Filter] = Field(default_factory=list, description="All must be met.")
+    objectives: list[Objective] = Field(
+        [],
+        max_length=MOST_OBJECTIVES,
+        description="Two or more numbers to weigh against each other: what no other composition "
+        "that passes the filters beats in all of them is the first Pareto front.",
+    )
     rank_by: str = Field(
-        "mixing_free_energy_ev_per_atom", description="Column that orders the compositions."
+        "mixing_free_energy_ev_per_atom",
+        description=f"Column that orders the compositions; {FRONT} too with objectives.",
     )
     order: Literal["ascending", "descending"] = Field(
         "ascending", description="ascending puts the smallest value first."
     )
     keep: PositiveInt | None = Field(
-        None, description="How many compositions the ranking lists; all that pass if empty."
+        None,
+        description="How many compositions the ranking lists; all that pass if empty. The first "
+        "Pareto front always stays.",
     )
+
+    def has_targets(self) -> bool:
+        """Whether an objective has a target."""
+        return any(objective.goal == "target" for objective in self.objectives)
 
     def problems(self, key: Key, composition: Composition) -> list[Problem]:
         """What is wrong beyond types, given what is scanned."""
@@ -115,14 +135,23 @@ class Screening(Section):
         }
         numbers = (*NUMBERS, *(f"x_{element}" for element in elements))
         found = repeated(list(self.methods), (*key, "methods"))
-        if self.rank_by not in numbers:
-            hint = suggest(self.rank_by, numbers)
+        found += objective_problems(
+            self.objectives, (*key, "objectives"), numbers, words["prototype"]
+        )
+        if self.has_targets():
+            numbers = (*numbers, DISTANCE)
+        orders = (*numbers, FRONT) if self.objectives else numbers
+        if self.rank_by not in orders:
+            hint = suggest(self.rank_by, orders)
             found.append(Problem((*key, "rank_by"), f"unknown column '{self.rank_by}': {hint}"))
         for index, condition in enumerate(self.filters):
-            found += condition.problems((*key, "filters", index), elements, words)
+            found += condition.problems((*key, "filters", index), numbers, words)
         if set(self.methods) == {"vegard"}:
             used = [((*key, "rank_by"), self.rank_by)]
             used += [((*key, "filters", i, "column"), f.column) for i, f in enumerate(self.filters)]
+            used += [
+                ((*key, "objectives", i, "column"), o.column) for i, o in enumerate(self.objectives)
+            ]
             message = "'bulk_modulus_gpa' needs a method other than vegard in screening.methods"
             found += [Problem(here, message) for here, column in used if column == BULK_MODULUS]
         used_methods = {method for scan in scans for method in scan.methods}

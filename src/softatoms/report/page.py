@@ -17,7 +17,7 @@ import yaml
 from ..errors import SoftatomsError
 from ..figures.data import CampaignTables, composition_label
 from ..files import write_text
-from . import optimisation, order, physics, training
+from . import optimisation, order, physics, screening, training
 from .numbers import key_numbers
 from .parts import Part, html_table
 
@@ -51,7 +51,7 @@ _TRAILING = ("occupation", "scan", "composition_id", "status", "error")
 
 _RANKS_SHOWN = 25
 
-_STAGES = (training, physics, optimisation, order)
+_STAGES = (screening, training, physics, optimisation, order)
 """What the page has a part for, in the order of the parts."""
 
 

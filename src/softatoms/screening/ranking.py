@@ -5,14 +5,19 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from ..composition.prototypes import PROTOTYPES
 from ..composition.tasks import ideal_entropy as entropy_in_kb
 from ..composition.tasks import parse_occupation, prototype_entropy
 from ..config.composition import SUPERCELLS
+from ..config.screening import DISTANCE, FRONT
 from ..errors import SoftatomsError
 from ..units import BOLTZMANN_EV_PER_K
+from .pareto import pareto_fronts
 
 if TYPE_CHECKING:
     from ..config.screening import Filter, Screening
@@ -52,7 +57,7 @@ def rank(rows: Sequence[Row], screening: Screening, elements: Sequence[str]) -> 
             that have different zeros.
     """
     good = [row for row in rows if row["status"] == "ok"]
-    one_zero = len({_end_members(row) for row in good}) <= 1
+    one_zero = _share_no_end_member(good, elements)
     pure = None if one_zero else _pure_energies(good, elements)
     chosen: list[Row] = [{**row, **_ALONE} for row in good if row["method"] in screening.methods]
     if screening.best_prototype_only:
@@ -69,6 +74,7 @@ def rank(rows: Sequence[Row], screening: Screening, elements: Sequence[str]) -> 
             f"{', '.join(lattices)}; compare them by 'formation_ev_per_atom', or filter 'prototype'"
         )
     ranked = [row for row in ranked if all(_passes(row, f) for f in own)]
+    _add_fronts(ranked, screening)
     sign = 1.0 if screening.order == "ascending" else -1.0
     if any(row[screening.rank_by] is None for row in ranked):
         raise SoftatomsError(
@@ -77,7 +83,42 @@ def rank(rows: Sequence[Row], screening: Screening, elements: Sequence[str]) -> 
             "lattices, and a method other than vegard for bulk moduli"
         )
     ranked.sort(key=lambda row: (sign * row[screening.rank_by], row["composition_id"]))
-    return [{**row, "rank": i} for i, row in enumerate(ranked[: screening.keep], start=1)]
+    kept = [
+        row
+        for i, row in enumerate(ranked)
+        if screening.keep is None or i < screening.keep or row[FRONT] == 1
+    ]
+    return [{**row, "rank": i} for i, row in enumerate(kept, start=1)]
+
+
+def _add_fronts(rows: Sequence[Row], screening: Screening) -> None:
+    """Tell every row its Pareto front; those that lack a value stand on none."""
+    objectives = screening.objectives
+    whole = [row for row in rows if all(row[o.column] is not None for o in objectives)]
+    if not objectives or not rows:
+        return
+    for objective in objectives:
+        if all(row[objective.column] is None for row in rows):
+            raise SoftatomsError(
+                f"screening.objectives: '{objective.column}' is missing in all rows that pass the "
+                "filters"
+            )
+    losses = np.array(
+        [[o.loss(row[o.column], row["prototype"]) for o in objectives] for row in whole]
+    ).reshape(-1, len(objectives))
+    for row, front in zip(whole, pareto_fronts(losses).tolist(), strict=True):
+        row[FRONT] = front
+
+
+def _target_distance(row: Row, screening: Screening) -> float | None:
+    """Largest relative distance from a target, None without one."""
+    distances = [
+        None if row[o.column] is None else o.loss(row[o.column], row["prototype"])
+        for o in screening.objectives
+        if o.goal == "target"
+    ]
+    known = [distance for distance in distances if distance is not None]
+    return max(known) if known and len(known) == len(distances) else None
 
 
 def ideal_entropy(fractions: Mapping[str, float]) -> float:
@@ -134,8 +175,9 @@ def _ranked_row(
         if row.get("entropy_kb") is not None
         else entropy_of(row["prototype"], row["occupation"])
     )
-    return {
+    found = {
         **{column: row[column] for column in copied},
+        "label": row.get("label", ""),
         "rank": 0,
         "n_elements": len(fractions),
         "formation_ev_per_atom": formation,
@@ -143,7 +185,35 @@ def _ranked_row(
         if formation is None
         else formation - temperature * entropy,
         "temperature_k": temperature,
+        FRONT: None,
     }
+    return {**found, DISTANCE: _target_distance(found, screening)}
+
+
+def _share_no_end_member(rows: Sequence[Row], elements: Sequence[str]) -> bool:
+    """Whether energies of mixing have one zero: no two lattices compete for an end member.
+
+    Lattices that do not hold the same elements as one of their end members, such as MO and MO2
+    with other metals, count from compounds of their own, which no other lattice offers.
+    """
+    held: dict[frozenset[str], set[str]] = {}
+    known: set[tuple[str, frozenset[str], tuple[frozenset[str], ...]]] = set()
+    for row in rows:
+        lattice = _end_members(row)
+        occupation = parse_occupation(row["occupation"])
+        shared = tuple(frozenset(weights) for weights in occupation.values())
+        present = frozenset(element for element in elements if row[f"x_{element}"] > 0)
+        if (lattice, present, shared) in known:
+            continue
+        known.add((lattice, present, shared))
+        plain = present.difference(*shared)
+        if row["prototype"] in PROTOTYPES:
+            members = [frozenset({element}) for element in present]
+        else:
+            members = [plain.union(chosen) for chosen in product(*shared)]
+        for member in members:
+            held.setdefault(member, set()).add(lattice)
+    return all(len(lattices) == 1 for lattices in held.values())
 
 
 def _end_members(row: Row) -> str:
