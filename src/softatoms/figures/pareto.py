@@ -12,7 +12,7 @@ from ..composition.tasks import parse_occupation
 from ..config.screening import FRONT
 from .data import CampaignTables, require
 from .ranking import axis_label
-from .style import SEQUENCE, grid_of_panels, legend_below
+from .style import grid_of_panels, legend_below
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _NAMED = 8
 """Members of the front whose formulas are written out; more would cover each other."""
 
+# Wong's palette, neighbours far apart.
+_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
 _MARKS = ("o", "s", "^", "D", "v", "P")
 
 CAPTION = (
@@ -93,15 +95,15 @@ def _panel(axes: Axes, rows: list[dict[str, Any]], pair: tuple[Objective, Object
     prototypes = np.array([row["prototype"] for row in rows])
     for index, name in enumerate(dict.fromkeys(prototypes.tolist())):
         own = prototypes == name
-        colour, mark = SEQUENCE[index % len(SEQUENCE)], _MARKS[index % len(_MARKS)]
+        colour, mark = _COLOURS[index % len(_COLOURS)], _MARKS[index % len(_MARKS)]
         axes.plot(
             x[own & ~first],
             y[own & ~first],
             mark,
             color=colour,
-            markersize=2.5,
+            markersize=3,
             markeredgewidth=0,
-            alpha=0.35,
+            alpha=0.5,
             rasterized=True,
         )
         axes.plot(
