@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 import yaml
@@ -147,6 +148,51 @@ def test_several_sublattices_are_told_apart():
         "a": pytest.approx({"Ba": 0.7, "La": 0.3}),
         "b": pytest.approx({"Ti": 0.8, "La": 0.2}),
     }
+
+
+def test_what_is_placed_has_the_amounts_it_came_from():
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        weights = {
+            "a": dict(zip(("Ba", "Sr", "La"), rng.dirichlet(np.ones(3)).tolist(), strict=True)),
+            "b": dict(zip(("Ti", "Zr", "La"), rng.dirichlet(np.ones(3)).tolist(), strict=True)),
+        }
+        scale = float(rng.uniform(0.1, 10.0))
+        amounts = {"O": 3.0 * scale}
+        for own in weights.values():
+            for symbol, x in own.items():
+                amounts[symbol] = amounts.get(symbol, 0.0) + scale * x
+        found = place_amounts(amounts, TITANATE, 1e-6)
+        for name, own in weights.items():
+            assert found[name] == pytest.approx(own, abs=1e-9)
+
+
+def test_partial_occupancies_of_the_parent_count_as_they_are(tmp_path):
+    rows = [
+        "data_x",
+        *(f"_cell_length_{k} 5.4" for k in "abc"),
+        *(f"_cell_angle_{k} 90" for k in ("alpha", "beta", "gamma")),
+        "_symmetry_space_group_name_H-M 'F m -3 m'",
+        "_symmetry_Int_Tables_number 225",
+        "loop_",
+        *(f"_atom_site_{k}" for k in ("label", "type_symbol", "fract_x", "fract_y", "fract_z")),
+        "_atom_site_occupancy",
+        "M Ce 0 0 0 0.75",
+        "M Zr 0 0 0 0.25",
+        "O1 O 0.25 0.25 0.25 1.0",
+    ]
+    (tmp_path / "mixed.cif").write_text("\n".join(rows))
+    scan = {
+        "parent": {"file": str(tmp_path / "mixed.cif")},
+        "sublattices": {"anion": {"sites": "O", "elements": ["O", "Cu"]}},
+    }
+    (found,) = occupations(campaign(tmp_path, "formula\nCe0.75Zr0.25O1.5Cu0.5\n", scan))
+    assert found == {
+        "anion": pytest.approx({"O": 0.75, "Cu": 0.25}),
+        "Ce-Zr": pytest.approx({"Ce": 0.75, "Zr": 0.25}),
+    }
+    with pytest.raises(SoftatomsError, match=r"has 2\.\d+ of Ce per 12 sites, where .* has 3"):
+        list_tasks(campaign(tmp_path, "formula\nCe0.7Zr0.3O1.5Cu0.5\n", scan))
 
 
 def test_no_way_or_two_ways_to_place_are_refused():
