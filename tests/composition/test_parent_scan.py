@@ -374,6 +374,30 @@ def test_a_broken_end_member_is_named(tmp_path, monkeypatch):
             assert row["error"] == "end member Au: no gold today"
 
 
+@pytest.mark.parametrize(
+    ("bounds", "said"),
+    [
+        ({"largest_shape_change": 1e-3}, "its shape changed by"),
+        ({"largest_move_ang": 1e-3}, "a site moved by"),
+    ],
+)
+def test_bounds_say_what_is_another_crystal(tmp_path, bounds, said):
+    """The same supercell counts as the parent with wide bounds, as another crystal with narrow."""
+    scan = {
+        "name": "bounded",
+        "parent": {"prototype": "fcc", "species": ["Cu"], "a_ang": 3.75},
+        "sublattices": {"site": {"sites": "site", "elements": ["Cu", "Au"], "divisions": 2}},
+        "methods": ["random"],
+        "supercell": [3, 2, 2],
+    }
+    wide = {"largest_shape_change": 0.4, "largest_move_ang": 2.0}
+    composed = [r for r in run(configuration(tmp_path, {**scan, **wide})) if 0 < r["x_Au"] < 1]
+    assert {row["status"] for row in composed} == {"ok"}, [row["error"] for row in composed]
+    rows = [r for r in run(configuration(tmp_path, {**scan, **bounds})) if 0 < r["x_Au"] < 1]
+    assert {row["status"] for row in rows} == {"failed"}
+    assert all(said in row["error"] for row in rows), [row["error"] for row in rows]
+
+
 def test_a_killed_job_goes_on_to_the_same_digits(tmp_path, monkeypatch):
     scan = {
         "name": "resumed",

@@ -15,6 +15,7 @@ from .checkpoint import Checkpoint
 from .parent_rows import describe, measure
 from .parent_states import (
     FIRST_WAVE,
+    Bounds,
     Filling,
     Neighbours,
     State,
@@ -78,6 +79,7 @@ class ParentScan:
         self._relaxation = config.scanned().relaxation
         self._sqs = config.scanned().sqs
         self._seed = config.campaign.seed
+        self._bounds = Bounds(scan.largest_shape_change, scan.largest_move_ang)
         self._rows = scan_supercell(config, scan)
         self._supercell: ParentSupercell | None = None
 
@@ -145,7 +147,7 @@ class ParentScan:
         systems = [self.parent.plain(dict(filling), *given) for filling in wanted]
         for filling, result in zip(wanted, self._relax(systems, "mean_field"), strict=True):
             formula = result.soft.to_ase().get_chemical_formula("metal", empirical=True)
-            left = compare(given, State.of(result.soft))[1]
+            left = compare(given, State.of(result.soft), self._bounds)[1]
             error = result.error or left
             self.end_members[filling] = EndMember(
                 given if error else State.of(result.soft),
@@ -281,7 +283,7 @@ class ParentScan:
         if task.method in SUPERCELLS and self._supercell is not None:
             cell = self._supercell.parent_cell(cell)
             line = self._supercell.state(line)
-        distortion, left = compare(line, State.of(result.soft))
+        distortion, left = compare(line, State.of(result.soft), self._bounds)
         if left:
             row.update(status="failed", error=left)
             return row

@@ -22,12 +22,16 @@ FIRST_WAVE = 4
 """Compositions that are relaxed before any has a relaxed neighbour; each wave doubles."""
 
 
-LARGEST_SHAPE_CHANGE = 0.15
-"""Longest by shortest stretch, minus 1, from which on a crystal is another one (0.41 from bcc to
-fcc), ..."""
+class Bounds(NamedTuple):
+    """From where on a crystal is another one.
 
-LARGEST_MOVE = 0.8
-"""... and so it is if a site moved farther than this in Å."""
+    Attributes:
+        shape: Longest by shortest stretch, minus 1 (0.41 from bcc to fcc).
+        move: Way of a site besides the strain in Å.
+    """
+
+    shape: float
+    move: float
 
 
 class State(NamedTuple):
@@ -83,12 +87,13 @@ def blend(states: Sequence[tuple[State, float]]) -> State:
     return zero
 
 
-def compare(before: State, after: State) -> tuple[float, str]:
+def compare(before: State, after: State, bounds: Bounds) -> tuple[float, str]:
     """How far sites moved besides the strain, and whether the crystal is another one now.
 
     Args:
         before: Where the crystal should be: on the line between end members, or as given.
         after: Where it came to rest.
+        bounds: From where on it is another one.
 
     Returns:
         Longest way of a site in Å, and what says that the crystal left its parent, if anything.
@@ -99,9 +104,9 @@ def compare(before: State, after: State) -> tuple[float, str]:
     stretches = np.linalg.svd(np.linalg.solve(before.cell, after.cell), compute_uv=False)
     shape = float(np.exp(np.ptp(np.log(stretches)))) - 1.0
     found = []
-    if shape > LARGEST_SHAPE_CHANGE:
+    if shape > bounds.shape:
         found.append(f"its shape changed by {100.0 * shape:.0f} %")
-    if distortion > LARGEST_MOVE:
+    if distortion > bounds.move:
         found.append(f"a site moved by {distortion:.2g} Å")
     return distortion, f"the crystal left its parent: {', '.join(found)}" if found else ""
 

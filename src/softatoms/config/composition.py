@@ -43,12 +43,12 @@ SUPERCELLS = ("sqs", "random")
 WITH_PARENT = (
     *("cell", "supercell", "second_derivatives"),
     *("soft_bulk_modulus", "supercell_bulk_modulus"),
+    *("largest_shape_change", "largest_move_ang"),
 )
 """Keys of a scan that prototypes do without."""
 
 CELLS = ("full", "isotropic", "fixed")
 """Names for the strains that the cells of a parent may take."""
-
 
 class Sublattice(Section):
     """What sits on one sublattice: a regular grid of compositions, or a list of them."""
@@ -186,6 +186,17 @@ class Scan(Section):
     supercell_bulk_modulus: bool = Field(
         False,
         description="With parent: bulk modulus of supercells, from two more relaxations of each.",
+    )
+    largest_shape_change: PositiveFloat = Field(
+        0.15,
+        description="With parent: longest by shortest stretch, minus 1, from which on a crystal "
+        "has become another one (0.41 from bcc to fcc); end members count from the parent as "
+        "given.",
+    )
+    largest_move_ang: PositiveFloat = Field(
+        0.8,
+        description="With parent: way of a site besides the strain, in Å, from which on a crystal "
+        "has become another one.",
     )
 
     def count(self) -> int:
