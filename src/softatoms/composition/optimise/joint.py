@@ -1,7 +1,10 @@
 """Composition, cell and positions moved together, without relaxing in between.
 
 Each step solves the equations of rest, linearised, E_yy dy + E_yθ dθ = −E_y, and takes the dθ that
-lowers the objective expected at rest (Gauss–Newton in the reduced space). Only the end is relaxed.
+lowers the objective expected at rest (Gauss–Newton in the reduced space). Second derivatives are
+taken once and serve as long as the structure moves as they say: then a step costs one energy with
+its first derivatives, and the response dy/dθ learns from where the structures come to rest. The
+end is at rest to the tolerances of a relaxation, with second derivatives of its own.
 """
 
 from __future__ import annotations
@@ -10,22 +13,25 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from ...relax import relax_batch
 from .methods import FIRST_RADIUS, SHORTEST, Options, Verdict, positive, updated
-from .objective import Objective, Point
-from .simplex import Domain
-from .surface import SurfaceError
+from .objective import LONGEST, MOST_LESSONS, Objective, Point
+from .simplex import Domain, Floats
+from .surface import Surface, SurfaceError
 
 if TYPE_CHECKING:
     from ...potentials.base import Potential
+    from ...relax import Relaxation
     from ...structure import SoftAtoms
-
-LONGEST = 0.3
-"""Longest way of a site in one step in Å; a strain counts as 4 Å times it."""
 
 AT_REST = 0.02
 """Newton step to rest, in Å, below which the structure counts as near rest."""
+
+TRUSTED = 0.5
+"""Part of a long step by which its end may be wrong before second derivatives are taken anew."""
 
 FEW = 8
 """Evaluations of a short relaxation where the energy is not convex."""
@@ -55,74 +61,120 @@ def joint_search(
     Returns:
         The verdict and the evaluations in relaxations.
     """
-    relaxing = 0
-    radius = FIRST_RADIUS
-    before: Point | None = None
-    learnt = np.zeros((len(domain.group), len(domain.group)))
-    few = {**relaxation, "max_steps": FEW}
-    for _ in range(options.max_steps):
-        try:
-            point = objective.evaluate(soft, at_rest=False)
-        except SurfaceError as error:
-            done = relax_batch(potential, [soft], **few)[0]
-            relaxing += done.evaluations
-            if done.status == "failed" or done.steps == 0:
-                return Verdict("failed", done.error or str(error)), relaxing
-            soft = done.soft
-            continue
-        if not np.isfinite(point.objective):
-            return Verdict("failed", "the objective is not finite"), relaxing
-        told(point, relaxing)
+    search = _Joint(potential, objective, domain, options, relaxation, told)
+    return search.follow(soft), search.relaxing
+
+
+class _Joint:
+    """One start; arguments as for :func:`joint_search`.
+
+    Attributes:
+        relaxing: Evaluations in relaxations so far.
+    """
+
+    def __init__(
+        self,
+        potential: Potential,
+        objective: Objective,
+        domain: Domain,
+        options: Options,
+        relaxation: dict[str, Any],
+        told: Callable[[Point, int], None],
+    ) -> None:
+        self._potential = potential
+        self._objective = objective
+        self._domain = domain
+        self._options = options
+        self._relaxation = relaxation
+        self._told = told
+        self.relaxing = 0
+        self._radius = FIRST_RADIUS
+        self._learnt = np.zeros((len(domain.group), len(domain.group)))
+        self._before: Point | None = None
+
+    def follow(self, soft: SoftAtoms) -> Verdict:
+        """Go on until the end."""
+        last: Point | None = None
+        step = torch.zeros(0)
+        for _ in range(self._options.max_steps):
+            try:
+                point = self._looked_at(soft, last, step)
+            except SurfaceError as error:
+                done = self._relaxed(soft, FEW)
+                if done.status == "failed" or done.steps == 0:
+                    return Verdict("failed", done.error or str(error))
+                soft, last = done.soft, None
+                continue
+            if not np.isfinite(point.objective):
+                return Verdict("failed", "the objective is not finite")
+            self._told(point, self.relaxing)
+            if self._is_end(point):
+                return Verdict("ok")
+            theta = self._next_composition(point)
+            if theta is None:
+                break
+            last, step = point, point.step(self._domain, theta, longest=LONGEST)
+            soft = point.surface.moved(point.soft, step).with_weights(theta)
+        return self._at_last(soft)
+
+    def _looked_at(self, soft: SoftAtoms, last: Point | None, step: Tensor) -> Point:
+        """The point to which a step has led."""
+        objective = self._objective
+        surface = objective.surface(soft)
+        if last is None or not objective.can_be_guided:
+            return self._exact(surface, soft)
+        point = objective.followed(last, surface, soft, step)
+        length = surface.longest_move(step)
+        strange = length > AT_REST and surface.longest_move(point.guide.missed) > TRUSTED * length
+        if strange or point.guide.lessons > MOST_LESSONS:
+            return self._exact(surface, soft)
+        # The end is to be judged by what is, not by what is expected.
+        if surface.is_at_rest():
+            point = objective.guided(surface, soft, point.guide, at_rest=True)
+            if self._options.met(self._domain, point):
+                return self._exact(surface, soft)
+        return point
+
+    def _exact(self, surface: Surface, soft: SoftAtoms) -> Point:
+        return self._objective.exact(surface, soft, at_rest=surface.is_at_rest())
+
+    def _is_end(self, point: Point) -> bool:
+        met = self._options.met(self._domain, point)
+        return met and point.is_exact and point.surface.is_at_rest()
+
+    def _next_composition(self, point: Point) -> Floats | None:
+        """Weights to look at next; None if no step leads anywhere."""
         left = point.surface.longest_move(point.to_rest)
-        if left < AT_REST and options.met(domain, point):
-            soft, end, evaluations = _relaxed(potential, point, objective, domain, relaxation)
-            relaxing += evaluations
-            if isinstance(end, str):
-                return Verdict("failed", end), relaxing
-            told(end, relaxing)
-            if options.met(domain, end):
-                return Verdict("ok"), relaxing
-            point, left = end, 0.0
         if left < AT_REST:
+            before = self._before
             if before is not None:
                 rose = point.objective > before.objective
-                radius = 0.5 * radius if rose else min(1.5 * radius, 1.0)
-                learnt = updated(learnt, before, point)
-            before = point
-        step = domain.quadratic_step(
-            point.theta, point.gradient, positive(point.curvature + learnt), radius
-        )
-        if left < AT_REST and np.abs(step).max() < SHORTEST:
-            break
-        soft = point.predicted(domain, domain.nearest(point.theta + step), longest=LONGEST)
-    done = relax_batch(potential, [soft], **relaxation)[0]
-    relaxing += done.evaluations
-    if done.status != "ok":
-        return Verdict("failed", done.error), relaxing
-    try:
-        end = objective.evaluate(done.soft)
-    except SurfaceError as error:
-        return Verdict("failed", str(error)), relaxing
-    told(end, relaxing)
-    if options.met(domain, end):
-        return Verdict("ok"), relaxing
-    gap = domain.gap(end.theta, end.gradient)
-    return Verdict("unconverged", f"the gap to the KKT conditions is still {gap:.3g}"), relaxing
+                self._radius = 0.5 * self._radius if rose else min(1.5 * self._radius, 1.0)
+                self._learnt = updated(self._learnt, before, point)
+            self._before = point
+        model = positive(point.curvature + self._learnt)
+        step = self._domain.quadratic_step(point.theta, point.gradient, model, self._radius)
+        if np.abs(step).max() < SHORTEST and point.surface.is_at_rest():
+            return None
+        return self._domain.nearest(point.theta + step)
 
+    def _at_last(self, soft: SoftAtoms) -> Verdict:
+        """What is said of a structure after all steps, at rest."""
+        done = self._relaxed(soft, self._relaxation["max_steps"])
+        if done.status != "ok":
+            return Verdict("failed", done.error)
+        try:
+            end = self._objective.evaluate(done.soft)
+        except SurfaceError as error:
+            return Verdict("failed", str(error))
+        self._told(end, self.relaxing)
+        if self._options.met(self._domain, end):
+            return Verdict("ok")
+        gap = self._domain.gap(end.theta, end.gradient)
+        return Verdict("unconverged", f"the gap to the KKT conditions is still {gap:.3g}")
 
-def _relaxed(
-    potential: Potential,
-    point: Point,
-    objective: Objective,
-    domain: Domain,
-    relaxation: dict[str, Any],
-) -> tuple[SoftAtoms, Point | str, int]:
-    """The point at rest, at its composition."""
-    start = point.predicted(domain, point.theta)
-    done = relax_batch(potential, [start], **relaxation)[0]
-    if done.status != "ok":
-        return done.soft, done.error, done.evaluations
-    try:
-        return done.soft, objective.evaluate(done.soft), done.evaluations
-    except SurfaceError as error:
-        return done.soft, str(error), done.evaluations
+    def _relaxed(self, soft: SoftAtoms, max_steps: int) -> Relaxation:
+        options = {**self._relaxation, "max_steps": max_steps}
+        done = relax_batch(self._potential, [soft], **options)[0]
+        self.relaxing += done.evaluations
+        return done

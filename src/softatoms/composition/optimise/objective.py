@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from ...errors import OptionError
+from .guide import Guide, fresh_guide
 from .simplex import Domain, Floats
-from .surface import Surface
+from .surface import Surface, SurfaceError
 from .targets import FACTORS, Target
 
 if TYPE_CHECKING:
@@ -23,6 +24,15 @@ if TYPE_CHECKING:
 
 MOST_END_MEMBERS = 256
 """Combinations of pure groups that a mixing energy may refer to."""
+
+GUIDED = 0.05
+"""Relative residual of steps to rest with second derivatives of a structure nearby."""
+
+LONGEST = 0.3
+"""Longest way of a site in one step in Å; a strain counts as 4 Å times it."""
+
+MOST_LESSONS = 12
+"""Steps for which second derivatives serve elsewhere."""
 
 ALWAYS = ("a", "b", "c", "volume", "energy")
 """Quantities that cost nothing and are reported with every point."""
@@ -54,8 +64,10 @@ class Point:
         curvature: What is known of its second derivatives, shape (n_parameters, n_parameters).
         quantities: Quantities by name, in their units.
         response: dy/dz for the tangent directions z, shape (n_tangents, n_coordinates).
-        to_rest: Step in y that leads to rest, as far as a quadratic energy says.
+        raw: Step to rest by the second derivatives that were used, in y, ...
+        to_rest: ... and with what was learnt beside.
         surface: Derivatives of the energy there.
+        guide: The second derivatives that were used.
     """
 
     soft: SoftAtoms
@@ -64,16 +76,23 @@ class Point:
     curvature: Floats
     quantities: dict[str, float]
     response: Tensor
+    raw: Tensor
     to_rest: Tensor
     surface: Surface
+    guide: Guide
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the second derivatives are those of this structure."""
+        return self.guide.surface is self.surface
 
     @property
     def theta(self) -> Floats:
         """The weights, shape (n_parameters,)."""
         return self.soft.groups.theta
 
-    def predicted(self, domain: Domain, theta: Floats, *, longest: float = 0.4) -> SoftAtoms:
-        """The structure expected at rest for other weights, to first order.
+    def step(self, domain: Domain, theta: Floats, *, longest: float) -> Tensor:
+        """Step in y to where the structure is expected at rest for other weights, to first order.
 
         Args:
             domain: Allowed compositions.
@@ -82,7 +101,11 @@ class Point:
         """
         away = torch.from_numpy(domain.tangent.T @ (theta - self.theta)).to(self.response)
         step = self.to_rest + away @ self.response
-        step = step * min(1.0, longest / max(self.surface.longest_move(step), 1e-300))
+        return step * min(1.0, longest / max(self.surface.longest_move(step), 1e-300))
+
+    def predicted(self, domain: Domain, theta: Floats, *, longest: float = LONGEST) -> SoftAtoms:
+        """The structure after :meth:`step`, with the other weights."""
+        step = self.step(domain, theta, longest=longest)
         return self.surface.moved(self.soft, step).with_weights(theta)
 
 
@@ -129,6 +152,21 @@ class Objective:
         }
         self.passes = 0
 
+    @property
+    def can_be_guided(self) -> bool:
+        """Whether all targets follow from first derivatives and those of a guide."""
+        exact = ("bulk_modulus", "exchange_energy")
+        return all(target.quantity not in exact for target in self._targets)
+
+    def surface(self, soft: SoftAtoms) -> Surface:
+        """First derivatives of the energy of a structure.
+
+        Raises:
+            SurfaceError: If they are not finite.
+        """
+        self.passes += 1
+        return Surface(self._potential, soft, self._settings)
+
     def evaluate(self, soft: SoftAtoms, *, at_rest: bool = True) -> Point:
         """The objective where a structure is.
 
@@ -139,19 +177,89 @@ class Objective:
         Raises:
             SurfaceError: If it is no minimum of its energy.
         """
-        surface = Surface(self._potential, soft, self._settings)
-        try:
-            return self._evaluate(surface, soft, at_rest=at_rest)
-        finally:
-            self.passes += surface.passes
+        return self.exact(self.surface(soft), soft, at_rest=at_rest)
 
-    def _evaluate(self, surface: Surface, soft: SoftAtoms, *, at_rest: bool) -> Point:
-        tangent = torch.from_numpy(self._domain.tangent).to(surface.by_weights)
-        count = tangent.shape[1]
+    def exact(self, surface: Surface, soft: SoftAtoms, *, at_rest: bool) -> Point:
+        """The objective from the second derivatives of the structure itself.
+
+        Args:
+            surface: First derivatives there.
+            soft: The structure.
+            at_rest: As for :meth:`evaluate`.
+
+        Raises:
+            SurfaceError: If it is no minimum of its energy.
+        """
+        before = surface.passes
+        try:
+            slope = surface.by_coordinates
+            raw = torch.zeros_like(slope) if at_rest else -surface.solve(slope)
+            return self._point(surface, soft, fresh_guide(surface, self._tangent(surface)), raw)
+        finally:
+            self.passes += surface.passes - before
+
+    def guided(
+        self, surface: Surface, soft: SoftAtoms, guide: Guide, *, at_rest: bool = False
+    ) -> Point:
+        """The objective expected at rest from first derivatives and those of another structure.
+
+        Args:
+            surface: First derivatives of the structure.
+            soft: The structure.
+            guide: Second derivatives of one nearby.
+            at_rest: As for :meth:`evaluate`.
+
+        Raises:
+            SurfaceError: If the other one is no minimum of its energy.
+        """
         slope = surface.by_coordinates
-        to_rest = torch.zeros_like(slope) if at_rest else -surface.solve(slope)
-        mixed = [surface.mixed_product(tangent[:, k]) for k in range(count)]
-        response = torch.stack([-surface.solve(by_y) for by_y, _ in mixed])
+        if at_rest:
+            return self._point(surface, soft, guide, torch.zeros_like(slope))
+        before = guide.surface.passes
+        try:
+            raw = -guide.surface.solve(slope, within=GUIDED)
+        finally:
+            self.passes += guide.surface.passes - before
+        return self._point(surface, soft, guide, raw)
+
+    def brought_to_rest(self, near: Point, theta: Floats) -> Point:
+        """The relaxed point at a composition, by the second derivatives of one nearby.
+
+        Args:
+            near: Where to come from.
+            theta: The composition.
+
+        Raises:
+            SurfaceError: If they do not lead to a state of rest, or it is no minimum.
+        """
+        domain = self._domain
+        last, step = near, near.step(domain, theta, longest=LONGEST)
+        for _ in range(MOST_LESSONS):
+            soft = last.surface.moved(last.soft, step).with_weights(theta)
+            surface = self.surface(soft)
+            if surface.is_at_rest():
+                return self.exact(surface, soft, at_rest=True)
+            point = self.followed(last, surface, soft, step)
+            if surface.longest_move(point.raw) > LONGEST:
+                break
+            last, step = point, point.step(domain, theta, longest=LONGEST)
+        raise SurfaceError("the structure does not come to rest as expected")
+
+    def followed(self, last: Point, surface: Surface, soft: SoftAtoms, step: Tensor) -> Point:
+        """The point to which a step has led, by the guide of the last one, which learns from it."""
+        point = self.guided(surface, soft, last.guide)
+        away = torch.from_numpy(self._domain.tangent.T @ (point.theta - last.theta)).to(step)
+        guide = last.guide.taught(step, away, point.raw - last.raw)
+        return self._point(surface, soft, guide, point.raw)
+
+    def _tangent(self, surface: Surface) -> Tensor:
+        return torch.from_numpy(self._domain.tangent).to(surface.by_weights)
+
+    def _point(self, surface: Surface, soft: SoftAtoms, guide: Guide, raw: Tensor) -> Point:
+        tangent = self._tangent(surface)
+        count = tangent.shape[1]
+        slope, mixed, response = surface.by_coordinates, guide.mixed, guide.response
+        to_rest = guide.to_rest(raw)
         energy = Quantity(
             surface.energy + 0.5 * float(slope @ to_rest),
             np.array(
@@ -190,8 +298,10 @@ class Objective:
             curvature=basis @ curvature @ basis.T,
             quantities={name: quantity.value for name, quantity in found.items()},
             response=response,
+            raw=raw,
             to_rest=to_rest,
             surface=surface,
+            guide=guide,
         )
 
     def _quantity(

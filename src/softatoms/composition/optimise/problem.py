@@ -11,6 +11,7 @@ import numpy as np
 from ...errors import OptionError, SoftatomsError, suggest
 from ...relax import relax_batch
 from ...relax.options import Settings, check_periodic, checked_settings
+from ...structure import SoftAtoms
 from .joint import joint_search
 from .methods import METHODS, Options, Search, Verdict
 from .objective import Objective, Point, pure_combinations
@@ -19,7 +20,7 @@ from .surface import SurfaceError
 
 if TYPE_CHECKING:
     from ...potentials.base import Potential
-    from ...structure import SoftAtoms
+    from ...relax import Relaxation
     from .targets import Target
 
 ALL_METHODS = (*METHODS, "joint")
@@ -264,34 +265,44 @@ def optimise(
     for run in live:
         run.waiting = next(run.search)
     while active := [run for run in live if run.waiting is not None]:
-        systems = [_predicted(problem, run) for run in active]
-        done = relax_batch(problem.potential, systems, **problem.options)
-        for run, result in zip(active, done, strict=True):
-            run.relaxing += result.evaluations
-            answer: Point | str = result.error
-            if result.status == "ok":
-                answer = _evaluated(problem, run, result.soft)
-            if not isinstance(answer, str):
-                _note(problem, run, answer, on_step)
+        answers = [_guided(problem, run) for run in active]
+        systems = [one for one in answers if isinstance(one, SoftAtoms)]
+        done = iter(relax_batch(problem.potential, systems, **problem.options))
+        for run, answer in zip(active, answers, strict=True):
+            point = _relaxed(problem, run, next(done)) if isinstance(answer, SoftAtoms) else answer
+            if not isinstance(point, str):
+                _note(problem, run, point, on_step)
             try:
-                run.waiting = run.search.send(answer)
+                run.waiting = run.search.send(point)
             except StopIteration as end:
                 run.waiting, run.verdict = None, end.value
     return [_outcome(problem, method, run) for run in live]
 
 
-def _predicted(problem: Problem, run: _Live) -> SoftAtoms:
-    """Where to start a relaxation: by the response of the best point."""
+def _guided(problem: Problem, run: _Live) -> Point | SoftAtoms:
+    """The relaxed point that is wanted, brought to rest by the second derivatives of the best one.
+
+    If these do not lead there, the structure from which to relax.
+    """
     assert run.waiting is not None
     if run.best is None:
         return problem.soft.with_weights(run.waiting)
-    return run.best.predicted(problem.domain, run.waiting)
-
-
-def _evaluated(problem: Problem, run: _Live, soft: SoftAtoms) -> Point | str:
     objective = problem.objective()
     try:
-        point = objective.evaluate(soft)
+        return objective.brought_to_rest(run.best, run.waiting)
+    except SurfaceError:
+        return run.best.predicted(problem.domain, run.waiting)
+    finally:
+        run.passes += objective.passes
+
+
+def _relaxed(problem: Problem, run: _Live, result: Relaxation) -> Point | str:
+    run.relaxing += result.evaluations
+    if result.status != "ok":
+        return result.error
+    objective = problem.objective()
+    try:
+        point = objective.evaluate(result.soft)
     except SurfaceError as error:
         return str(error)
     finally:

@@ -165,18 +165,39 @@ class Surface:
         by_y, by_theta = self._gradients((self._slope_weights * direction).sum(), keep=True)
         return self._at_rest(by_y.detach()), by_theta.detach()
 
-    def solve(self, right: Tensor) -> Tensor:
+    def is_at_rest(self) -> bool:
+        """Whether forces and stress are below the tolerances of a relaxation."""
+        settings, n_sites = self._settings, (len(self._y) - self._n_strains) // 3
+        forces = self.by_coordinates[self._n_strains :].reshape(-1, 3)
+        if float(forces.norm(dim=1).max()) > settings.fmax:
+            return False
+        if not self._n_strains:
+            return True
+        slopes = self.by_coordinates[: self._n_strains] * (self._scale / self.volume)
+        stress = torch.einsum("k,kab->ab", slopes, self._strains)
+        limit = settings.smax
+        if limit is None:
+            limit = settings.fmax * n_sites / self.volume
+        return float(stress.abs().max()) <= limit
+
+    def solve(self, right: Tensor, *, within: float | None = None) -> Tensor:
         """E_yy⁻¹ b by conjugate gradients, without moving the structure as a whole.
 
         Directions of former solutions are used again: further systems cost no product where these
         span the answer, as they do once they span all coordinates that the symmetry leaves.
+
+        Args:
+            right: The right side b, shape (n_coordinates,).
+            within: Relative residual that is good enough; as small as the precision allows if not
+                given.
 
         Raises:
             SurfaceError: If E_yy is not positive definite, or the system cannot be solved.
         """
         found = torch.zeros_like(right)
         residual = self._at_rest(right)
-        limit = RESIDUAL[self._settings.dtype] * float(residual.norm()) + NOISE
+        smallest = RESIDUAL[self._settings.dtype] if within is None else within
+        limit = smallest * float(residual.norm()) + NOISE
         for known in self._directions:
             length = (residual @ known.direction) / known.curvature
             found = found + length * known.direction
