@@ -23,9 +23,12 @@ rule optimise:
     params:
         digest=campaign.section_digest("optimisation"),
         model=lambda wildcards, input: ["--model", folder(input.model)] if input.model else [],
+        # Outside the declared outputs, which Snakemake removes before it repeats a job.
+        checkpoint=lambda wildcards: results("checkpoints", "optimisation"),
     shell:
         "softatoms optimize --config {input.config:q} --search {wildcards.search:q}"
-        " {params.model:q} --path-out {output.path:q} --out {output.table:q} > {log:q} 2>&1"
+        " {params.model:q} --checkpoint {params.checkpoint:q} --path-out {output.path:q}"
+        " --out {output.table:q} > {log:q} 2>&1"
 
 
 rule collect_optimisation:

@@ -26,6 +26,11 @@ def register(command: Callable[..., argparse.ArgumentParser], say: Say) -> None:
     option("--search", help="one search by name; all if not given")
     option("--model", type=Path, help="the trained potential, if the campaign trains one")
     option("--path-out", type=Path, help="table of all compositions that were looked at, if wanted")
+    option(
+        "--checkpoint",
+        type=Path,
+        help="folder that keeps what was computed: a killed search goes on from there",
+    )
     option("--merge", nargs="+", type=Path, help="only join these tables, one per search")
     option("--merge-paths", nargs="+", type=Path, help="with --merge: their tables of paths")
 

@@ -50,6 +50,7 @@ WITH_PARENT = (
 CELLS = ("full", "isotropic", "fixed")
 """Names for the strains that the cells of a parent may take."""
 
+
 class Sublattice(Section):
     """What sits on one sublattice: a regular grid of compositions, or a list of them."""
 

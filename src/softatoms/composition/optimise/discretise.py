@@ -10,7 +10,6 @@ import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 
 from ...errors import StructureError
-from ...relax import relax_batch
 from ...structure import SoftAtoms
 from ...weight_groups import PLAIN
 from ..prototypes import Prototype
@@ -196,7 +195,7 @@ def verify(
     made = supercells(
         cell, counts, repeat, replicates=replicates, shells=shells, swaps=swaps, seed=seed
     )
-    done = relax_batch(problem.potential, [soft for soft, _ in made], **problem.options)
+    done = problem.relaxed([soft for soft, _ in made])
     found = []
     for (soft, error), result in zip(made, done, strict=True):
         quantities: dict[str, float] = {}
@@ -243,7 +242,7 @@ def _quantities(
     if "mixing_energy" in wanted:
         found["mixing_energy"] = found["energy"] - problem.objective().mixture(theta)
     if "bulk_modulus" in wanted:
-        surface = Surface(problem.potential, soft, problem.settings)
+        surface = Surface(problem.potential, soft, problem.settings, problem.journal)
         modulus = surface.bulk_modulus().value
         found["bulk_modulus"] = FACTORS["bulk_modulus"] * modulus
         passes = surface.passes

@@ -10,20 +10,18 @@ end is at rest to the tolerances of a relaxation, with second derivatives of its
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ...relax import relax_batch
 from .methods import FIRST_RADIUS, SHORTEST, Options, Verdict, positive, updated
 from .objective import LONGEST, MOST_LESSONS, Objective, Point
 from .simplex import Domain, Floats
 from .surface import Surface, SurfaceError
 
 if TYPE_CHECKING:
-    from ...potentials.base import Potential
     from ...relax import Relaxation
     from ...structure import SoftAtoms
 
@@ -38,30 +36,28 @@ FEW = 8
 
 
 def joint_search(
-    potential: Potential,
     soft: SoftAtoms,
     objective: Objective,
     domain: Domain,
     options: Options,
     *,
-    relaxation: dict[str, Any],
+    relaxed: Callable[[SoftAtoms, int | None], Relaxation],
     told: Callable[[Point, int], None],
 ) -> tuple[Verdict, int]:
     """Follow one start.
 
     Args:
-        potential: The energy function.
         soft: Where to start; it need not be relaxed.
         objective: The objective.
         domain: Allowed compositions.
         options: When to stop.
-        relaxation: Options of relaxations.
+        relaxed: Relaxes a structure, with so many evaluations at most if a number is given.
         told: Told every point, and the evaluations in relaxations so far. The last one is relaxed.
 
     Returns:
         The verdict and the evaluations in relaxations.
     """
-    search = _Joint(potential, objective, domain, options, relaxation, told)
+    search = _Joint(objective, domain, options, relaxed, told)
     return search.follow(soft), search.relaxing
 
 
@@ -74,18 +70,16 @@ class _Joint:
 
     def __init__(
         self,
-        potential: Potential,
         objective: Objective,
         domain: Domain,
         options: Options,
-        relaxation: dict[str, Any],
+        relaxed: Callable[[SoftAtoms, int | None], Relaxation],
         told: Callable[[Point, int], None],
     ) -> None:
-        self._potential = potential
         self._objective = objective
         self._domain = domain
         self._options = options
-        self._relaxation = relaxation
+        self._relax = relaxed
         self._told = told
         self.relaxing = 0
         self._radius = FIRST_RADIUS
@@ -160,7 +154,7 @@ class _Joint:
 
     def _at_last(self, soft: SoftAtoms) -> Verdict:
         """What is said of a structure after all steps, at rest."""
-        done = self._relaxed(soft, self._relaxation["max_steps"])
+        done = self._relaxed(soft)
         if done.status != "ok":
             return Verdict("failed", done.error)
         try:
@@ -173,8 +167,7 @@ class _Joint:
         gap = self._domain.gap(end.theta, end.gradient)
         return Verdict("unconverged", f"the gap to the KKT conditions is still {gap:.3g}")
 
-    def _relaxed(self, soft: SoftAtoms, max_steps: int) -> Relaxation:
-        options = {**self._relaxation, "max_steps": max_steps}
-        done = relax_batch(self._potential, [soft], **options)[0]
+    def _relaxed(self, soft: SoftAtoms, most: int | None = None) -> Relaxation:
+        done = self._relax(soft, most)
         self.relaxing += done.evaluations
         return done

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ...potentials.base import Potential
     from ...relax.options import Settings
     from ...structure import SoftAtoms
+    from .journal import Journal
 
 MOST_END_MEMBERS = 256
 """Combinations of pure groups that a mixing energy may refer to."""
@@ -121,6 +122,7 @@ class Objective:
         axes: How many of each lattice vector of the cell make a, b and c, shape (3, 3).
         end_members: Relaxed energies in eV per site of all combinations of pure groups, one axis
             per group; needed for a mixing energy.
+        journal: Knows the answers of the potential that were given before.
 
     Attributes:
         passes: Derivatives taken so far, see :class:`Surface`.
@@ -136,6 +138,7 @@ class Objective:
         *,
         axes: Floats,
         end_members: Floats | None = None,
+        journal: Journal | None = None,
     ) -> None:
         self._potential = potential
         self._targets = list(targets)
@@ -143,6 +146,7 @@ class Objective:
         self._settings = settings
         self._axes = axes
         self._end_members = end_members
+        self._journal = journal
         self._n_sites = len(soft)
         self._wanted = list(dict.fromkeys([*ALWAYS, *(target.name for target in targets)]))
         self._exchanges = {
@@ -165,7 +169,7 @@ class Objective:
             SurfaceError: If they are not finite.
         """
         self.passes += 1
-        return Surface(self._potential, soft, self._settings)
+        return Surface(self._potential, soft, self._settings, self._journal)
 
     def evaluate(self, soft: SoftAtoms, *, at_rest: bool = True) -> Point:
         """The objective where a structure is.

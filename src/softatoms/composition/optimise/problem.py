@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import OptionError, SoftatomsError, suggest
-from ...relax import relax_batch
 from ...relax.options import Settings, check_periodic, checked_settings
 from ...structure import SoftAtoms
 from .joint import joint_search
+from .journal import Journal
 from .methods import METHODS, Options, Search, Verdict
 from .objective import Objective, Point, pure_combinations
 from .simplex import Domain, Floats
@@ -111,8 +111,10 @@ class Problem:
         fmax: Force in eV/Å at which a structure is relaxed.
         smax: Stress in eV/Å³ at which it is.
         relax_steps: Most evaluations of one relaxation.
+        journal: Knows the answers of the potential that were given before, and keeps new ones.
 
     Attributes:
+        journal: The one given, or one that keeps nothing.
         domain: Allowed compositions.
         shared_evaluations: Evaluations for the end members of a mixing energy.
     """
@@ -132,12 +134,14 @@ class Problem:
         fmax: float = 1e-4,
         smax: float = 1e-6,
         relax_steps: int = 500,
+        journal: Journal | None = None,
     ) -> None:
         if not targets:
             raise OptionError("targets: at least one is needed")
         if len(soft.weights) == 0:
             raise OptionError("no site of the structure is soft: there is no composition to change")
         self.potential, self.soft, self.targets = potential, soft, list(targets)
+        self.journal = Journal() if journal is None else journal
         self.options: dict[str, Any] = {
             "cell": cell,
             "coupling": coupling,
@@ -168,7 +172,12 @@ class Problem:
             self.settings,
             axes=self.axes,
             end_members=self._end_members,
+            journal=self.journal,
         )
+
+    def relaxed(self, systems: Sequence[SoftAtoms], **options: Any) -> list[Relaxation]:
+        """Structures relaxed together, with the options of the problem unless others are given."""
+        return self.journal.relaxed(self.potential, systems, **{**self.options, **options})
 
     def at(self, theta: Floats) -> Point:
         """The objective of the relaxed structure at a composition.
@@ -176,7 +185,7 @@ class Problem:
         Raises:
             SoftatomsError: If the structure cannot be relaxed.
         """
-        done = relax_batch(self.potential, [self.soft.with_weights(theta)], **self.options)[0]
+        done = self.relaxed([self.soft.with_weights(theta)])[0]
         if done.status != "ok":
             raise SoftatomsError(f"the structure cannot be relaxed: {done.error}")
         return self.objective().evaluate(done.soft)
@@ -185,7 +194,7 @@ class Problem:
         if not any(target.quantity == "mixing_energy" for target in self.targets):
             return None
         systems = [self.soft.with_weights(theta) for theta in pure_combinations(self.domain)]
-        done = relax_batch(self.potential, systems, **self.options)
+        done = self.relaxed(systems)
         for soft, result in zip(systems, done, strict=True):
             self.shared_evaluations += result.evaluations
             if result.status != "ok":
@@ -267,7 +276,7 @@ def optimise(
     while active := [run for run in live if run.waiting is not None]:
         answers = [_guided(problem, run) for run in active]
         systems = [one for one in answers if isinstance(one, SoftAtoms)]
-        done = iter(relax_batch(problem.potential, systems, **problem.options))
+        done = iter(problem.relaxed(systems))
         for run, answer in zip(active, answers, strict=True):
             point = _relaxed(problem, run, next(done)) if isinstance(answer, SoftAtoms) else answer
             if not isinstance(point, str):
@@ -364,12 +373,13 @@ def _joint(
         _note(problem, run, point, on_step)
 
     verdict, relaxing = joint_search(
-        problem.potential,
         problem.soft.with_weights(theta),
         objective,
         problem.domain,
         options,
-        relaxation=problem.options,
+        relaxed=lambda soft, most: problem.relaxed(
+            [soft], **({} if most is None else {"max_steps": most})
+        )[0],
         told=told,
     )
     run.verdict, run.relaxing, run.passes = verdict, relaxing, objective.passes

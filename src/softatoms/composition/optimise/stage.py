@@ -8,6 +8,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from ...tables import TableError, merge_tables, read_table, write_table
 from ..tasks import formula, occupation_text
 from .crystals import bounds_of, soft_crystal_of, targets_of
 from .discretise import Explicit, verify
+from .journal import Journal
 from .problem import Outcome, Problem, Step, optimise
 
 if TYPE_CHECKING:
@@ -58,7 +60,8 @@ def run(config: CampaignConfig, arguments: argparse.Namespace, say: Say) -> int:
     path: list[Row] = []
     elements = elements_of(section)
     for search in chosen:
-        one, steps = run_search(config, section, search, potential, elements, say)
+        journal = _journal(config, search.name, potential, arguments.checkpoint)
+        one, steps = run_search(config, section, search, potential, elements, say, journal)
         rows += one
         path += steps
     origin = provenance.collect(config, "optimisation", potential.sha256())
@@ -121,6 +124,7 @@ def run_search(
     potential: Potential,
     elements: tuple[str, ...],
     say: Say,
+    journal: Journal | None = None,
 ) -> tuple[list[Row], list[Row]]:
     """All starts of all methods of one search, and the supercells that verify the best.
 
@@ -131,6 +135,7 @@ def run_search(
         potential: The energy function.
         elements: Elements that have columns.
         say: Is told one line per method.
+        journal: Knows the answers of the potential to a search that was killed.
 
     Returns:
         Rows of the tables ``optimisation`` and ``optimisation_path``.
@@ -151,7 +156,8 @@ def run_search(
     try:
         targets, _ = targets_of(search, potential, options)
         options["relax_steps"] = options.pop("max_steps")
-        problem = Problem(potential, soft, targets, bounds=bounds_of(search), axes=axes, **options)
+        options.update(bounds=bounds_of(search), axes=axes, journal=journal)
+        problem = Problem(potential, soft, targets, **options)
     except SoftatomsError as error:
         say(f"{search.name}: failed ({error})")
         return writer.all_failed(len(soft), str(error)), []
@@ -366,6 +372,14 @@ class _Rows:
             "status": "ok",
             "error": "",
         }
+
+
+def _journal(
+    config: CampaignConfig, search: str, potential: Potential, folder: Path | None
+) -> Journal:
+    identity = [config.section_digest("optimisation"), search, potential.sha256()]
+    identity.append(provenance.code_digest())
+    return Journal(None if folder is None else folder / f"{search}.jsonl", identity)
 
 
 def _seed(seed: int, name: str) -> int:

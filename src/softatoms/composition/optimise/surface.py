@@ -12,8 +12,10 @@ of the crystal drives only coordinates that keep it too, so a few products are e
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,6 +24,7 @@ from torch import Tensor
 from ...errors import SoftatomsError
 from ...graph import Batch
 from ...neighbours import neighbour_pairs
+from .journal import Journal
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,6 +56,84 @@ class _Direction(NamedTuple):
     curvature: float
 
 
+class _Graph:
+    """The energy of one structure as autograd knows it.
+
+    Args:
+        potential: The energy function.
+        soft: The structure.
+        settings: Coupling, precision, device and free strains.
+
+    Attributes:
+        energy: In eV.
+        slope: E_y, shape (n_coordinates,).
+        slope_weights: E_θ, shape (n_parameters,).
+    """
+
+    def __init__(self, potential: Potential, soft: SoftAtoms, settings: Settings) -> None:
+        device = settings.device
+        self._settings = settings
+        self._potential = potential.cast(settings.dtype, device)
+        self._batch = Batch([soft], device)
+        pairs = neighbour_pairs(soft.positions, soft.cell, soft.pbc, potential.cutoff)
+        self._geometry = self._batch.geometry(
+            [pairs],
+            torch.from_numpy(soft.positions).to(device),
+            torch.from_numpy(soft.cell[None]).to(device),
+            potential.cutoff,
+            torch.float64,
+        )
+        self._scale = float(np.sqrt(len(soft)))
+        self._strains = torch.from_numpy(settings.strains).to(device)
+        self._n_strains = len(self._strains)
+        size = self._n_strains + 3 * len(soft)
+        with torch.inference_mode(False):
+            self._y = torch.zeros(size, dtype=torch.float64, device=device, requires_grad=True)
+            self._theta = soft.weights.to(device).requires_grad_(True)
+            self.energy = self._energy(self._y, self._theta)
+            self.slope, self.slope_weights = self._gradients(self.energy)
+
+    def product(self, direction: Tensor) -> list[Tensor]:
+        """E_yy d."""
+        return list(torch.autograd.grad(self.slope, self._y, direction, retain_graph=True))
+
+    def mixed(self, direction: Tensor) -> list[Tensor]:
+        """E_yθ d and E_θθ d for a direction d of the weights."""
+        return self._gradients((self.slope_weights * direction).sum(), keep=True)
+
+    def third(self, direction: Tensor) -> list[Tensor]:
+        """Derivatives of d·E_yy d by y and θ."""
+        (product,) = torch.autograd.grad(self.slope, self._y, direction, create_graph=True)
+        return self._gradients((product * direction).sum(), keep=True)
+
+    def _energy(self, y: Tensor, theta: Tensor) -> Tensor:
+        geometry = self._geometry
+        away = y[self._n_strains :].reshape(-1, 3)
+        receivers = torch.arange(len(geometry.senders), device=y.device) // max(geometry.width, 1)
+        moved = away.index_select(0, geometry.senders) - away.index_select(0, receivers)
+        vectors = geometry.vectors + moved * geometry.filled[:, None]
+        strain = torch.einsum("k,kab->ab", y[: self._n_strains], self._strains) / self._scale
+        vectors = (vectors + vectors @ strain).to(self._settings.dtype)
+        weights = self._batch.node_weights(theta)
+        graph = self._batch.graph(
+            geometry.with_vectors(vectors), weights, self._settings.coupling, None
+        )
+        return (weights * self._potential(graph)).sum()
+
+    def _gradients(self, value: Tensor, *, keep: bool = False) -> list[Tensor]:
+        with torch.inference_mode(False):
+            return list(
+                torch.autograd.grad(
+                    value,
+                    (self._y, self._theta),
+                    create_graph=not keep,
+                    retain_graph=True,
+                    materialize_grads=True,
+                    allow_unused=True,
+                )
+            )
+
+
 @dataclass(frozen=True)
 class BulkModulus:
     """−V dP/dV of the relaxed structure, all free strains and sites giving way.
@@ -75,6 +156,7 @@ class Surface:
         potential: The energy function.
         soft: The structure, periodic along all strained directions.
         settings: Coupling, precision, device and free strains.
+        journal: Knows the answers of the potential that were given before.
 
     Attributes:
         energy: In eV.
@@ -85,37 +167,54 @@ class Surface:
             two for third derivatives.
     """
 
-    def __init__(self, potential: Potential, soft: SoftAtoms, settings: Settings) -> None:
-        device = settings.device
+    def __init__(
+        self,
+        potential: Potential,
+        soft: SoftAtoms,
+        settings: Settings,
+        journal: Journal | None = None,
+    ) -> None:
         self._settings = settings
+        self._journal = Journal() if journal is None else journal
         self._directions: list[_Direction] = []
-        self._potential = potential.cast(settings.dtype, device)
-        self._batch = Batch([soft], device)
-        pairs = neighbour_pairs(soft.positions, soft.cell, soft.pbc, potential.cutoff)
-        cells = torch.from_numpy(soft.cell[None]).to(device)
-        self._geometry = self._batch.geometry(
-            [pairs],
-            torch.from_numpy(soft.positions).to(device),
-            cells,
-            potential.cutoff,
-            torch.float64,
-        )
-        self._cell = cells[0]
+        self._potential = potential
+        self._soft = soft
+        self._cell = torch.from_numpy(soft.cell).to(settings.device)
         self._scale = float(np.sqrt(len(soft)))
-        self._strains = torch.from_numpy(settings.strains).to(device)
+        self._strains = torch.from_numpy(settings.strains).to(settings.device)
         self._n_strains = len(self._strains)
-        size = self._n_strains + 3 * len(soft)
-        with torch.inference_mode(False):
-            self._y = torch.zeros(size, dtype=torch.float64, device=device, requires_grad=True)
-            self._theta = soft.weights.to(device).requires_grad_(True)
-            energy = self._energy(self._y, self._theta)
-            self._slope, self._slope_weights = self._gradients(energy)
+        self._place = [soft.site_number, soft.positions, soft.cell, soft.groups.theta]
+        found = self._journal.answer("surface", self._place, self._first_derivatives)
         self.passes = 1
-        self.energy = float(energy.detach())
-        self.by_coordinates = self._at_rest(self._slope.detach())
-        self.by_weights = self._slope_weights.detach()
+        self.energy = float(found["energy"])
+        self.by_coordinates = self._at_rest(self._numbers(found["by_coordinates"]))
+        self.by_weights = self._numbers(found["by_weights"])
         if not (np.isfinite(self.energy) and bool(torch.isfinite(self.by_coordinates).all())):
             raise SurfaceError("the energy or its derivatives are not finite")
+
+    @cached_property
+    def _graph(self) -> _Graph:
+        """The energy, ready to be differentiated; not made while all answers are known."""
+        return _Graph(self._potential, self._soft, self._settings)
+
+    def _first_derivatives(self) -> dict[str, Any]:
+        graph = self._graph
+        return {
+            "energy": float(graph.energy.detach()),
+            "by_coordinates": graph.slope.detach().tolist(),
+            "by_weights": graph.slope_weights.detach().tolist(),
+        }
+
+    def _numbers(self, values: list[float]) -> Tensor:
+        return torch.tensor(values, dtype=torch.float64, device=self._settings.device)
+
+    def _asked(self, kind: str, direction: Tensor, ask: Callable[[], list[Tensor]]) -> list[Tensor]:
+        """Derivatives along a direction."""
+        question = [*self._place, direction.detach().cpu().numpy()]
+        found = self._journal.answer(
+            kind, question, lambda: {"all": [one.detach().tolist() for one in ask()]}
+        )
+        return [self._numbers(one) for one in found["all"]]
 
     @property
     def volume(self) -> float:
@@ -125,10 +224,9 @@ class Surface:
     @property
     def dilation(self) -> Tensor:
         """Derivative of ln V by y, shape (n_coordinates,)."""
-        slopes = torch.zeros_like(self._y)
-        traces = torch.einsum("kaa->k", self._strains) / self._scale
-        slopes[: self._n_strains] = traces
-        return slopes.detach()
+        slopes = torch.zeros_like(self.by_coordinates)
+        slopes[: self._n_strains] = torch.einsum("kaa->k", self._strains) / self._scale
+        return slopes
 
     def length(self, vector: NDArray[np.float64]) -> tuple[float, Tensor]:
         """Length of a sum of lattice vectors in Å, and its derivative by y.
@@ -138,7 +236,7 @@ class Surface:
         """
         along = torch.from_numpy(np.asarray(vector, dtype=float)).to(self._cell) @ self._cell
         length = along.norm()
-        slopes = torch.zeros_like(self._y).detach()
+        slopes = torch.zeros_like(self.by_coordinates)
         stretched = torch.einsum("a,kab,b->k", along, self._strains, along)
         slopes[: self._n_strains] = stretched / (length * self._scale)
         return float(length), slopes
@@ -162,12 +260,12 @@ class Surface:
     def mixed_product(self, direction: Tensor) -> tuple[Tensor, Tensor]:
         """E_yθ t and E_θθ t for a direction t of the weights."""
         self.passes += 1
-        by_y, by_theta = self._gradients((self._slope_weights * direction).sum(), keep=True)
-        return self._at_rest(by_y.detach()), by_theta.detach()
+        by_y, by_theta = self._asked("mixed", direction, lambda: self._graph.mixed(direction))
+        return self._at_rest(by_y), by_theta
 
     def is_at_rest(self) -> bool:
         """Whether forces and stress are below the tolerances of a relaxation."""
-        settings, n_sites = self._settings, (len(self._y) - self._n_strains) // 3
+        settings, n_sites = self._settings, len(self._soft)
         forces = self.by_coordinates[self._n_strains :].reshape(-1, 3)
         if float(forces.norm(dim=1).max()) > settings.fmax:
             return False
@@ -238,49 +336,22 @@ class Surface:
         compliance = float(dilation @ soft)
         value = 1.0 / (self.volume * compliance)
         self.passes += 2
-        (product,) = torch.autograd.grad(self._slope, self._y, soft, create_graph=True)
-        curvature = (product * soft).sum()
-        by_y, by_theta = self._gradients(curvature, keep=True)
+        by_y, by_theta = self._asked("third", soft, lambda: self._graph.third(soft))
         # d ln V/dε at the strain η along B_k changes by −tr(η B_k).
         turned = torch.zeros_like(soft)
         overlap = torch.einsum("kab,lba->kl", self._strains, self._strains) / self._scale**2
         turned[: self._n_strains] = -overlap @ soft[: self._n_strains]
-        by_compliance = (2.0 * turned - self._at_rest(by_y.detach())) / compliance
+        by_compliance = (2.0 * turned - self._at_rest(by_y)) / compliance
         return BulkModulus(
             value,
             -value * (dilation + by_compliance),
-            value * by_theta.detach() / compliance,
+            value * by_theta / compliance,
         )
-
-    def _energy(self, y: Tensor, theta: Tensor) -> Tensor:
-        geometry = self._geometry
-        away = y[self._n_strains :].reshape(-1, 3)
-        receivers = torch.arange(len(geometry.senders), device=y.device) // max(geometry.width, 1)
-        moved = away.index_select(0, geometry.senders) - away.index_select(0, receivers)
-        vectors = geometry.vectors + moved * geometry.filled[:, None]
-        strain = torch.einsum("k,kab->ab", y[: self._n_strains], self._strains) / self._scale
-        vectors = (vectors + vectors @ strain).to(self._settings.dtype)
-        weights = self._batch.node_weights(theta)
-        graph = self._batch.graph(
-            geometry.with_vectors(vectors), weights, self._settings.coupling, None
-        )
-        return (weights * self._potential(graph)).sum()
-
-    def _gradients(self, value: Tensor, *, keep: bool = False) -> tuple[Tensor, Tensor]:
-        with torch.inference_mode(False):
-            return torch.autograd.grad(  # type: ignore[return-value]
-                value,
-                (self._y, self._theta),
-                create_graph=not keep,
-                retain_graph=True,
-                materialize_grads=True,
-                allow_unused=True,
-            )
 
     def _hessian_product(self, direction: Tensor) -> Tensor:
         self.passes += 1
-        (product,) = torch.autograd.grad(self._slope, self._y, direction, retain_graph=True)
-        return product.detach()
+        (product,) = self._asked("product", direction, lambda: self._graph.product(direction))
+        return product
 
     def _at_rest(self, step: Tensor) -> Tensor:
         """A step or gradient without its part that moves the structure as a whole."""
