@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from ..config import CampaignConfig
     from ..config.objectives import Objective
 
-_NAMED = 8
-"""Members of the front whose formulas are written out; more would cover each other."""
+_ROOM = (0.3, 0.035)
+"""Width and height of a formula in parts of the panel; where there is less, it is left out."""
 
 # Wong's palette, neighbours far apart.
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
@@ -137,10 +137,16 @@ def _join(axes: Axes, rows: list[dict[str, Any]], pair: tuple[Objective, Objecti
 
 
 def _name(axes: Axes, rows: list[dict[str, Any]], pair: tuple[Objective, Objective]) -> None:
-    """Formulas of some members, spread evenly over the front."""
+    """Formulas of members whose names have room, from the best in the first objective on."""
     members, x, y = _front(rows, pair)
-    count = min(_NAMED, len(members))
-    for index in np.unique(np.linspace(0, len(members) - 1, count).round().astype(int)).tolist():
+    axes.get_xlim()  # settles the limits, without which nothing has a place
+    places = axes.transAxes.inverted().transform(axes.transData.transform(np.stack([x, y], axis=1)))
+    named: list[int] = []
+    for index in range(len(members)):
+        apart = np.abs(places[named] - places[index])
+        if (apart < _ROOM).all(axis=1).any():
+            continue
+        named.append(index)
         axes.annotate(
             short_label(members[index]["occupation"]),
             (x[index], y[index]),
