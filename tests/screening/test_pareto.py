@@ -137,6 +137,16 @@ def test_what_lacks_a_value_stands_on_no_front():
         ranked(rows[1:], objectives=objectives)
 
 
+def test_energies_of_different_zeros_are_no_objective():
+    objectives = [{"column": "mixing_ev_per_atom", "goal": "minimise"}, OBJECTIVES[1]]
+    rows = [row("a", 0.01, 5.4), row("b", 0.02, 4.2, **ROCKSALT)]
+    assert fronts(rows[:1], objectives=objectives) == {"a": 1}
+    with pytest.raises(
+        SoftatomsError, match=r"screening\.objectives: 'mixing_ev_per_atom' has a z"
+    ):
+        ranked(rows, objectives=objectives)
+
+
 def test_the_first_front_stays_whatever_is_kept():
     rows = [row("a", 0.01, 5.6), row("b", 0.02, 5.7), row("c", 0.03, 5.45), row("d", 0.04, 5.5)]
     kept = ranked(rows, keep=2)

@@ -67,8 +67,13 @@ def rank(rows: Sequence[Row], screening: Screening, elements: Sequence[str]) -> 
     own = [f for f in screening.filters if f.column == _OWN_ZERO]
     ranked = [row for row in ranked if all(_passes(row, f) for f in common)]
     lattices = sorted({_end_members(row) for row in ranked})
-    if len(lattices) > 1 and (own or screening.rank_by == _OWN_ZERO):
-        key = "rank_by" if screening.rank_by == _OWN_ZERO else "filters"
+    used = {
+        "rank_by": screening.rank_by == _OWN_ZERO,
+        "filters": bool(own),
+        "objectives": any(o.column == _OWN_ZERO for o in screening.objectives),
+    }
+    if len(lattices) > 1 and any(used.values()):
+        key = next(name for name, is_used in used.items() if is_used)
         raise SoftatomsError(
             f"screening.{key}: '{_OWN_ZERO}' has a zero of its own on each of the lattices "
             f"{', '.join(lattices)}; compare them by 'formation_ev_per_atom', or filter 'prototype'"
