@@ -103,3 +103,24 @@ def test_joint_takes_fewer_evaluations_than_relaxed_points(gupta: sa.Potential) 
         assert outcome.point.surface.is_at_rest()
     counts = [sum(outcome.evaluations for outcome in method) for method in (joint, newton)]
     assert counts[0] < 0.6 * counts[1]
+
+
+@pytest.mark.parametrize("goal", ["volume", "mixing_energy"])
+def test_joint_ends_where_relaxed_points_do(gupta: sa.Potential, goal: str) -> None:
+    """With sites that move, two sublattices and a shape that changes."""
+    stack = crystal("fcc", "Cu", 3.75).repeat((1, 1, 3))
+    soft = stack.with_candidates([1], {"Cu": 0.6, "Au": 0.4}, tie="second")
+    soft = soft.with_candidates([2], {"Cu": 0.3, "Ni": 0.5, "Au": 0.2}, tie="third")
+    targets = [Target("mixing_energy", goal="minimise", scale=0.02), Target("volume", value=13.5)]
+    own = Problem(gupta, soft, targets if goal == "mixing_energy" else targets[1:])
+    options = {"starts": [soft.groups.theta], "tolerance": 1e-5, "max_steps": 60}
+    (joint,) = optimise(own, method="joint", **options)  # type: ignore[arg-type]
+    (newton,) = optimise(own, method="newton", **options)  # type: ignore[arg-type]
+    assert joint.status == newton.status == "ok", (joint.error, newton.error)
+    assert joint.point is not None
+    assert newton.point is not None
+    assert joint.point.objective == pytest.approx(newton.point.objective, rel=1e-4, abs=2e-6)
+    # Judged anew at its composition, the end is as good as it says.
+    again = own.at(joint.point.theta)
+    assert again.objective == pytest.approx(joint.point.objective, rel=1e-3, abs=1e-6)
+    assert joint.evaluations < newton.evaluations

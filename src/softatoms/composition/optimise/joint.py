@@ -31,6 +31,9 @@ AT_REST = 0.02
 TRUSTED = 0.5
 """Part of a long step by which its end may be wrong before second derivatives are taken anew."""
 
+SLOW = 0.5
+"""Ratio of Frank–Wolfe gaps above which second derivatives of another structure are given up."""
+
 FEW = 8
 """Evaluations of a short relaxation where the energy is not convex."""
 
@@ -85,6 +88,7 @@ class _Joint:
         self._radius = FIRST_RADIUS
         self._learnt = np.zeros((len(domain.group), len(domain.group)))
         self._before: Point | None = None
+        self._doubtful = False
 
     def follow(self, soft: SoftAtoms) -> Verdict:
         """Go on until the end."""
@@ -115,7 +119,7 @@ class _Joint:
         """The point to which a step has led."""
         objective = self._objective
         surface = objective.surface(soft)
-        if last is None or not objective.can_be_guided:
+        if last is None or self._doubtful or not objective.can_be_guided:
             return self._exact(surface, soft)
         point = objective.followed(last, surface, soft, step)
         length = surface.longest_move(step)
@@ -130,6 +134,7 @@ class _Joint:
         return point
 
     def _exact(self, surface: Surface, soft: SoftAtoms) -> Point:
+        self._doubtful = False
         return self._objective.exact(surface, soft, at_rest=surface.is_at_rest())
 
     def _is_end(self, point: Point) -> bool:
@@ -138,19 +143,28 @@ class _Joint:
 
     def _next_composition(self, point: Point) -> Floats | None:
         """Weights to look at next; None if no step leads anywhere."""
-        left = point.surface.longest_move(point.to_rest)
-        if left < AT_REST:
-            before = self._before
-            if before is not None:
-                rose = point.objective > before.objective
-                self._radius = 0.5 * self._radius if rose else min(1.5 * self._radius, 1.0)
-                self._learnt = updated(self._learnt, before, point)
-            self._before = point
+        if point.surface.longest_move(point.to_rest) < AT_REST:
+            self._learn(point)
         model = positive(point.curvature + self._learnt)
         step = self._domain.quadratic_step(point.theta, point.gradient, model, self._radius)
         if np.abs(step).max() < SHORTEST and point.surface.is_at_rest():
             return None
         return self._domain.nearest(point.theta + step)
+
+    def _learn(self, point: Point) -> None:
+        """Adapt the trust region and what is known of the curvature to a point near rest."""
+        before, self._before = self._before, point
+        if before is None:
+            return
+        rose = point.objective > before.objective
+        if point.is_exact:
+            self._radius = 0.5 * self._radius if rose else min(1.5 * self._radius, 1.0)
+            if before.is_exact:
+                self._learnt = updated(self._learnt, before, point)
+            return
+        # Without progress it is the second derivatives that are not good enough.
+        gaps = [self._domain.gap(one.theta, one.gradient) for one in (before, point)]
+        self._doubtful = rose or gaps[1] > SLOW * gaps[0]
 
     def _at_last(self, soft: SoftAtoms) -> Verdict:
         """What is said of a structure after all steps, at rest."""
