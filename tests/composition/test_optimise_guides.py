@@ -8,7 +8,7 @@ import torch
 
 import softatoms as sa
 from softatoms.composition.optimise import Problem, Target, optimise
-from softatoms.composition.optimise.surface import Surface, SurfaceError
+from softatoms.composition.surface import Surface, SurfaceError
 from softatoms.physics import crystal
 
 CUBE = np.array([[-1, 1, 1], [1, -1, 1], [1, 1, -1]])

@@ -11,9 +11,9 @@ import yaml
 
 import softatoms as sa
 from softatoms.cli import main
+from softatoms.composition.journal import Journal
 from softatoms.composition.optimise import Outcome, Problem, Target, optimise
-from softatoms.composition.optimise.journal import Journal
-from softatoms.composition.optimise.surface import Surface, _Graph
+from softatoms.composition.surface import Surface, _Graph
 from softatoms.physics import crystal
 from softatoms.tables import read_table
 
@@ -77,7 +77,7 @@ def test_known_answers_cost_no_evaluation(
     asked: list[str] = []
     monkeypatch.setattr(_Graph, "__init__", lambda *_: asked.append("graph"))
     monkeypatch.setattr(
-        "softatoms.composition.optimise.journal.relax_batch", lambda *_, **__: asked.append("relax")
+        "softatoms.composition.journal.relax_batch", lambda *_, **__: asked.append("relax")
     )
     assert digits(searched(gupta, path, "joint")[0]) == whole
     assert asked == []

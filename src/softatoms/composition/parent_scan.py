@@ -28,7 +28,7 @@ from .parent_supercells import ParentSupercell
 from .parent_tasks import pairs_of_nodes, scan_supercell
 from .parents import build_parent
 from .relaxation import SKIN
-from .response import Response, response
+from .response import response
 from .rows import empty_row, task_rng
 from .tasks import Task
 
@@ -213,7 +213,9 @@ class ParentScan:
         good = [k for k, row in enumerate(rows) if row["status"] == "ok"]
         if self.scan.second_derivatives:
             for k in good:
-                found = self._response(tasks[k], results[k])
+                found = response(
+                    self.potential, results[k].soft, cell=self.scan.cell, **self._options(method)
+                )
                 self.evaluations += found.evaluations
                 rows[k]["evaluations"] += found.evaluations
                 conventional = self.parent.conventional @ results[k].soft.cell
@@ -236,17 +238,6 @@ class ParentScan:
             *line,
             swaps=self._sqs.swaps if task.method == "sqs" else 0,
             rng=task_rng(self._seed, task.identifier),
-        )
-
-    def _response(self, task: Task, result: Relaxation) -> Response:
-        """Second derivatives at rest; the displaced copies fill batches like those of scans."""
-        own = pairs_of_nodes(self.parent, self._rows, task) * self._neighbours_of_site(task)
-        return response(
-            self.potential,
-            result.soft,
-            cell=self.scan.cell,
-            per_batch=max(1, int(self._compute.edges_per_batch / own)),
-            **self._options(task.method),
         )
 
     def _squeeze(self, rows: list[Row], results: Sequence[Relaxation], method: str) -> None:

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 _EVALUATIONS = 40.0
 """Typical evaluations of a relaxation, to compare with those of second derivatives."""
 
+_PRODUCT = 1.3
+"""Time of a product with second derivatives in units of an evaluation."""
+
 
 def list_parent_tasks(config: CampaignConfig, scan: Scan) -> list[Task]:
     """All tasks of one scan.
@@ -130,7 +133,7 @@ def _cost(
     if method == "vegard":
         return VEGARD_COST
     sites = len(parent.start)
-    more = 2.0 * (3 * sites + 6) / _EVALUATIONS if scan.second_derivatives else 0.0
+    more = _PRODUCT * (3 * sites + 6) / _EVALUATIONS if scan.second_derivatives else 0.0
     pairs = _nodes_squared(parent, scan_supercell(config, scan), method, occupation)
     return pairs if method in SUPERCELLS else (1.0 + more) * pairs
 

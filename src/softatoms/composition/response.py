@@ -2,40 +2,30 @@
 
 With y the strains and displacements of a crystal, H = ∂²E/∂y² and B = ∂²E/∂y∂θ, the state of rest
 moves by dy/dθ = −H⁻¹ B, and its energy has the curvature d²E/dθ² = ∂²E/∂θ² − Bᵀ H⁻¹ B (implicit
-function theorem). H and B are central differences of forces, stresses and weight gradients that
-are themselves exact; all displaced copies of a crystal are one batch. Displacing all sites alike
-costs nothing and is left out.
+function theorem). H and B are exact, one product with second derivatives per column; the columns
+are those of :class:`Surface`. Displacing all sites alike costs nothing and is left out.
 
-Strains are logarithmic and symmetric, as in ``relax/coordinates.py``. A strain that was not
-relaxed does not respond.
+A strain that was not relaxed does not respond.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from ..evaluation import evaluate_batch
-from ..relax.coordinates import Coordinates
-from ..relax.options import strain_basis
+from ..relax.options import checked_settings
+from .surface import Surface
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from ..potentials.base import Potential
     from ..structure import SoftAtoms
 
 Floats = NDArray[np.float64]
-
-DISPLACEMENT = 4e-3
-"""How far sites are displaced in Å."""
-
-STRAIN = 1e-3
-"""Size of the strains."""
 
 SOFTEST = 1e-3
 """Curvature in eV/Å² below which a crystal does not hold its shape, and nothing is derived."""
@@ -58,7 +48,7 @@ class Response:
         displacements: Change of positions beside the strain in Å, shape (n_parameters, n_sites, 3).
         weight_gradient: dE/dθ in eV, shape (n_parameters,).
         weight_hessian: d²E/dθ² of the relaxed energy in eV, shape (n_parameters, n_parameters).
-        evaluations: Structures that were evaluated.
+        evaluations: Energies with first derivatives, and products with second ones.
     """
 
     lowest: float
@@ -84,7 +74,6 @@ def response(
     coupling: str = "mean_field",
     dtype: str = "float64",
     device: str = "cpu",
-    per_batch: int = 256,
 ) -> Response:
     """Second derivatives of a crystal at rest.
 
@@ -95,68 +84,54 @@ def response(
         coupling: Coupling of soft sites.
         dtype: Precision of the potential.
         device: Where to compute.
-        per_batch: Displaced copies that are evaluated together.
     """
-    options: dict[str, Any] = {"coupling": coupling, "dtype": dtype, "device": device}
-    strains = strain_basis(cell)
-    (at_rest,) = evaluate_batch(
-        potential, [soft], properties=("weight_gradient", "weight_hessian"), **options
+    settings = checked_settings(
+        coupling=coupling,
+        dtype=dtype,
+        device=device,
+        cell=cell,
+        pressure=0.0,
+        fmax=1.0,
+        smax=None,
+        max_steps=0,
+        optimiser="lbfgs",
+        max_step_length=1.0,
+        on_step=None,
     )
-    steps = _steps(soft, len(strains))
-    signed = np.stack([steps, -steps], axis=1).reshape(-1, len(steps))
-    rows: list[Floats] = []
-    by_theta: list[Floats] = []
-    for first in range(0, len(signed), per_batch):
-        chosen = signed[first : first + per_batch]
-        everything = [np.ones(len(soft), dtype=bool)] * len(chosen)
-        coordinates = Coordinates([soft] * len(chosen), everything, strains)
-        x = chosen.ravel()
-        positions, cells = coordinates.structures(x)
-        copies = [soft.with_positions(p, c) for p, c in zip(positions, cells, strict=True)]
-        outs = evaluate_batch(
-            potential, copies, properties=("forces", "stress", "weight_gradient"), **options
-        )
-        forces = np.concatenate([_numbers(out.forces) for out in outs])
-        stresses = np.stack([_numbers(out.stress) for out in outs])
-        virials = stresses * np.abs(np.linalg.det(cells))[:, None, None]
-        rows += list(coordinates.gradients(x, forces, virials).reshape(chosen.shape))
-        by_theta += [_numbers(out.weight_gradient) for out in outs]
-    size = np.abs(steps).max(axis=1)
-    hessian = _differences(rows, size)
+    surface = Surface(potential, soft, settings)
+    unity = torch.eye(len(soft.weights), dtype=torch.float64, device=settings.device)
+    mixed = [surface.mixed_product(column) for column in unity]
+    basis = _without_translations(len(settings.strains), len(soft))
+    columns = [
+        surface.product(torch.from_numpy(column).to(unity)).cpu().numpy() for column in basis.T
+    ]
+    inner = basis.T @ np.stack(columns, axis=1)
     return _response(
         soft,
-        strains,
-        0.5 * (hessian + hessian.T),
-        _differences(by_theta, size),
-        _numbers(at_rest.weight_gradient),
-        _numbers(at_rest.weight_hessian),
-        len(signed) + 1,
+        settings.strains,
+        basis,
+        0.5 * (inner + inner.T),
+        np.stack([by_y.cpu().numpy() for by_y, _ in mixed], axis=1),
+        surface.by_weights.cpu().numpy(),
+        np.stack([by_theta.cpu().numpy() for _, by_theta in mixed]),
+        surface.passes,
     )
 
 
-def _numbers(values: Tensor | None) -> Floats:
-    """A tensor as an array; empty if there is none."""
-    return np.zeros(0) if values is None else values.detach().cpu().numpy()
-
-
-def _steps(soft: SoftAtoms, n_strains: int) -> Floats:
-    """One step along each variable; those of strains are in units of √n, see ``Coordinates``."""
-    sizes = np.full(n_strains + 3 * len(soft), DISPLACEMENT)
-    sizes[:n_strains] = STRAIN * np.sqrt(len(soft))
-    return np.diag(sizes)
-
-
-def _differences(values: Sequence[Floats], size: Floats) -> Floats:
-    """Central differences of what stands in pairs, one row per variable."""
-    pairs = np.stack(values).reshape(len(size), 2, -1)
-    slopes: Floats = (pairs[:, 0] - pairs[:, 1]) / (2.0 * size[:, None])
-    return slopes
+def _without_translations(n_strains: int, n_sites: int) -> Floats:
+    """An orthonormal basis without the three displacements of all sites alike, as columns."""
+    rigid = np.zeros((n_strains + 3 * n_sites, 3))
+    for axis in range(3):
+        rigid[n_strains + axis :: 3, axis] = 1.0 / np.sqrt(n_sites)
+    basis: Floats = np.linalg.svd(rigid, full_matrices=True)[0][:, 3:]
+    return basis
 
 
 def _response(
     soft: SoftAtoms,
     strains: Floats,
-    hessian: Floats,
+    basis: Floats,
+    inner: Floats,
     mixed: Floats,
     gradient: Floats,
     by_weights: Floats,
@@ -164,12 +139,6 @@ def _response(
 ) -> Response:
     n_strains, n_sites = len(strains), len(soft)
     volume = float(abs(np.linalg.det(soft.cell)))
-    # An orthonormal basis without the three displacements of all sites alike.
-    rigid = np.zeros((n_strains + 3 * n_sites, 3))
-    for axis in range(3):
-        rigid[n_strains + axis :: 3, axis] = 1.0 / np.sqrt(n_sites)
-    basis = np.linalg.svd(rigid, full_matrices=True)[0][:, 3:]
-    inner = basis.T @ hessian @ basis
     values, vectors = np.linalg.eigh(inner)
     lowest = float(values[0]) if len(values) else float("inf")
     count = mixed.shape[1]

@@ -177,7 +177,8 @@ class Scan(Section):
     second_derivatives: bool = Field(
         True,
         description="With parent: elastic constants, bulk modulus, and slopes of the relaxed state "
-        "by the composition of soft structures, from (3 n + 6) × 2 evaluations of n sites.",
+        "by the composition of soft structures, from about 3 n + 6 products with second "
+        "derivatives of n sites.",
     )
     soft_bulk_modulus: bool = Field(
         False,

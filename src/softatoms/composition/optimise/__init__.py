@@ -1,9 +1,9 @@
 """Compositions and cells that meet targets, found by gradients through the relaxation."""
 
+from ..surface import Surface
 from .discretise import Explicit, realisable, supercells, verify
 from .problem import Outcome, Problem, Step, optimise
 from .simplex import Domain
-from .surface import Surface
 from .targets import Target
 
 __all__ = [

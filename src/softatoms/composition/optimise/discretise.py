@@ -15,8 +15,8 @@ from ...weight_groups import PLAIN
 from ..prototypes import Prototype
 from ..sqs import decorate, shell_counts
 from ..structures import Supercell
+from ..surface import Surface, SurfaceError
 from .simplex import Domain, Floats
-from .surface import Surface, SurfaceError
 from .targets import FACTORS
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from .surface import Surface
+    from ..surface import Surface
 
 
 @dataclass(frozen=True)

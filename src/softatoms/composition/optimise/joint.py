@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..surface import Surface, SurfaceError
 from .methods import FIRST_RADIUS, SHORTEST, Options, Verdict, positive, updated
 from .objective import LONGEST, MOST_LESSONS, Objective, Point
 from .simplex import Domain, Floats
-from .surface import Surface, SurfaceError
 
 if TYPE_CHECKING:
     from ...relax import Relaxation

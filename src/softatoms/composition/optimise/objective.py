@@ -12,16 +12,16 @@ import torch
 from torch import Tensor
 
 from ...errors import OptionError
+from ..surface import Surface, SurfaceError
 from .guide import Guide, fresh_guide
 from .simplex import Domain, Floats
-from .surface import Surface, SurfaceError
 from .targets import FACTORS, Target
 
 if TYPE_CHECKING:
     from ...potentials.base import Potential
     from ...relax.options import Settings
     from ...structure import SoftAtoms
-    from .journal import Journal
+    from ..journal import Journal
 
 MOST_END_MEMBERS = 256
 """Combinations of pure groups that a mixing energy may refer to."""

@@ -11,12 +11,12 @@ import numpy as np
 from ...errors import OptionError, SoftatomsError, suggest
 from ...relax.options import Settings, check_periodic, checked_settings
 from ...structure import SoftAtoms
+from ..journal import Journal
+from ..surface import SurfaceError
 from .joint import joint_search
-from .journal import Journal
 from .methods import METHODS, Options, Search, Verdict
 from .objective import Objective, Point, pure_combinations
 from .simplex import Domain, Floats
-from .surface import SurfaceError
 
 if TYPE_CHECKING:
     from ...potentials.base import Potential

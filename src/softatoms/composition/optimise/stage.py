@@ -19,10 +19,10 @@ from ... import provenance
 from ...campaign_potential import campaign_potential
 from ...errors import SoftatomsError
 from ...tables import TableError, merge_tables, read_table, write_table
+from ..journal import Journal
 from ..tasks import formula, occupation_text
 from .crystals import bounds_of, soft_crystal_of, targets_of
 from .discretise import Explicit, verify
-from .journal import Journal
 from .problem import Outcome, Problem, Step, optimise
 
 if TYPE_CHECKING:

@@ -21,17 +21,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...errors import SoftatomsError
-from ...graph import Batch
-from ...neighbours import neighbour_pairs
+from ..errors import SoftatomsError
+from ..graph import Batch
+from ..neighbours import neighbour_pairs
 from .journal import Journal
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ...potentials.base import Potential
-    from ...relax.options import Settings
-    from ...structure import SoftAtoms
+    from ..potentials.base import Potential
+    from ..relax.options import Settings
+    from ..structure import SoftAtoms
 
 RESIDUAL = {torch.float64: 1e-9, torch.float32: 1e-5}
 """Relative residual at which a linear system counts as solved."""
@@ -308,7 +308,7 @@ class Surface:
             for known in self._directions:
                 overlap = (known.product @ direction) / known.curvature
                 direction = direction - overlap * known.direction
-            product = self._at_rest(self._hessian_product(direction))
+            product = self.product(direction)
             curvature = float(direction @ product)
             if not curvature > 0.0:
                 raise SurfaceError(
@@ -348,10 +348,11 @@ class Surface:
             value * by_theta / compliance,
         )
 
-    def _hessian_product(self, direction: Tensor) -> Tensor:
+    def product(self, direction: Tensor) -> Tensor:
+        """E_yy d, without its part that moves the structure as a whole."""
         self.passes += 1
-        (product,) = self._asked("product", direction, lambda: self._graph.product(direction))
-        return product
+        (found,) = self._asked("product", direction, lambda: self._graph.product(direction))
+        return self._at_rest(found)
 
     def _at_rest(self, step: Tensor) -> Tensor:
         """A step or gradient without its part that moves the structure as a whole."""

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...relax import Relaxation, relax_batch
+from ..relax import Relaxation, relax_batch
 
 if TYPE_CHECKING:
-    from ...potentials.base import Potential
-    from ...structure import SoftAtoms
+    from ..potentials.base import Potential
+    from ..structure import SoftAtoms
 
 _FORMAT = 1
 
