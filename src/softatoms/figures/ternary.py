@@ -115,7 +115,8 @@ def _map(
     if method is None or np.linalg.matrix_rank(places - places[:1]) < 2:
         return False
     values = scale * np.array([row[column] for row in soft])
-    axes.set_title(f"{ternary.prototype}: {label}, {METHOD_LABELS[method]}", fontsize=8)
+    # The element at the upper corner stands between the title and the map.
+    axes.set_title(f"{ternary.prototype}: {label}, {METHOD_LABELS[method]}", fontsize=8, pad=26)
     if np.ptp(values) < _FLAT * np.abs(values).max():
         return False
     # The colours of the map serve the supercells too.
