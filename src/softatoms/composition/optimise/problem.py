@@ -288,7 +288,7 @@ def optimise(
     return [_outcome(problem, method, run) for run in live]
 
 
-def _guided(problem: Problem, run: _Live) -> Point | SoftAtoms:
+def _guided(problem: Problem, run: _Live) -> Point | str | SoftAtoms:
     """The relaxed point that is wanted, brought to rest by the second derivatives of the best one.
 
     If these do not lead there, the structure from which to relax.
@@ -298,7 +298,7 @@ def _guided(problem: Problem, run: _Live) -> Point | SoftAtoms:
         return problem.soft.with_weights(run.waiting)
     objective = problem.objective()
     try:
-        return objective.brought_to_rest(run.best, run.waiting)
+        return _finite(objective.brought_to_rest(run.best, run.waiting))
     except SurfaceError:
         return run.best.predicted(problem.domain, run.waiting)
     finally:
@@ -311,14 +311,17 @@ def _relaxed(problem: Problem, run: _Live, result: Relaxation) -> Point | str:
         return result.error
     objective = problem.objective()
     try:
-        point = objective.evaluate(result.soft)
+        return _finite(objective.evaluate(result.soft))
     except SurfaceError as error:
         return str(error)
     finally:
         run.passes += objective.passes
-    if not (np.isfinite(point.objective) and np.isfinite(point.gradient).all()):
-        return "the objective is not finite"
-    return point
+
+
+def _finite(point: Point) -> Point | str:
+    if np.isfinite(point.objective) and np.isfinite(point.gradient).all():
+        return point
+    return "the objective is not finite"
 
 
 def _note(
