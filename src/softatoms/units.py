@@ -22,6 +22,9 @@ EV_PER_AMU_ANG2_FS2: float = FS_PER_ASE_TIME**2
 
 BOLTZMANN_EV_PER_K: float = float(ase.units.kB)
 
+HBAR_EV_FS: float = float(ase.units._hbar * ase.units.J * 1e15)
+"""Reduced Planck constant in eV fs (about 0.658), from its SI value."""
+
 GPA_PER_EV_ANG3: float = 1.0 / float(ase.units.GPa)
 """Pressure of 1 eV/Å³ in GPa (about 160.2)."""
 

@@ -12,6 +12,7 @@ from .recording import read_frames, read_samples
 from .results import Outcome, exit_code
 from .schedules import Schedule
 from .settings import Limits, Settings
+from .tethers import Tethers
 
 __all__ = [
     "QUANTITIES",
@@ -21,6 +22,7 @@ __all__ = [
     "Outcome",
     "Schedule",
     "Settings",
+    "Tethers",
     "exit_code",
     "read_frames",
     "read_samples",

@@ -116,7 +116,7 @@ class Barostat:
         positions = centres + (inside.unsqueeze(1) @ of_sites).squeeze(1)
         velocities = (state.velocities.unsqueeze(1) @ inverses).squeeze(1)
         cells = state.cells @ deformations
-        out = self._forces.evaluate(positions, cells, state.theta, wanted)
+        out = self._forces.evaluate(positions, cells, state.theta, state.lambdas, wanted)
         new = replace(
             state,
             positions=positions,

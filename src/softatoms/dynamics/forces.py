@@ -14,6 +14,7 @@ from ..graph import Batch, Coupling
 from ..potentials.base import Potential
 from .members import Members
 from .neighbour_lists import NeighbourLists
+from .tethers import Bias
 
 _NAMES = {
     "energy": "the energy",
@@ -66,6 +67,7 @@ class Forces:
         self._members, self._coupling, self._dtype = members, coupling, dtype
         self._evaluator = BatchEvaluator(potential, members.batch, coupling, dtype)
         self.lists = NeighbourLists(members, self._evaluator.potential.cutoff, skin)
+        self._bias = Bias(members) if members.is_biased else None
 
     @property
     def potential(self) -> Potential:
@@ -73,7 +75,12 @@ class Forces:
         return self._evaluator.potential
 
     def evaluate(
-        self, positions: Tensor, cells: Tensor, theta: Tensor, wanted: frozenset[str]
+        self,
+        positions: Tensor,
+        cells: Tensor,
+        theta: Tensor,
+        lambdas: Tensor,
+        wanted: frozenset[str],
     ) -> Outputs:
         """Energies, forces and what else is wanted.
 
@@ -81,6 +88,7 @@ class Forces:
             positions: In Å, shape (n_sites, 3).
             cells: In Å, shape (n_systems, 3, 3).
             theta: Weights, shape (n_parameters,).
+            lambdas: λ of each system, shape (n_systems,).
             wanted: ``forces``, and ``stress`` or ``weight_gradient`` where needed.
         """
         listed, problems = self.lists.update(positions, cells)
@@ -96,7 +104,7 @@ class Forces:
         if not all(bool(torch.isfinite(found[name]).all()) for name in _NAMES if name in found):
             found, sick = self._isolated(found, positions, cells, theta, wanted)
             problems = {**sick, **problems}
-        outputs = self._outputs(found)
+        outputs = self._outputs(found, positions, lambdas)
         return self._without(outputs, problems) if problems else outputs
 
     def heat_flux(
@@ -114,16 +122,19 @@ class Forces:
         )
         return found["heat_flux"], found["convective_heat_flux"]
 
-    def _outputs(self, found: dict[str, Tensor]) -> Outputs:
+    def _outputs(self, found: dict[str, Tensor], positions: Tensor, lambdas: Tensor) -> Outputs:
         members = self._members
         none = found["energy"].new_full((members.n_systems,), float("nan"))
         gradient = found.get("weight_gradient")
+        energies, forces = found["energy"], found["forces"]
+        stresses = found.get("stress", none.reshape(-1, 1, 1).expand(-1, 3, 3))
+        slopes = none if gradient is None else members.slopes(gradient)
+        if self._bias is not None:
+            energies, forces, slopes, stresses = self._bias(
+                positions, lambdas, energies, forces, slopes, stresses
+            )
         return Outputs(
-            energies=found["energy"],
-            forces=found["forces"],
-            stresses=found.get("stress", none.reshape(-1, 1, 1).expand(-1, 3, 3)),
-            slopes=none if gradient is None else members.slopes(gradient),
-            problems={},
+            energies=energies, forces=forces, stresses=stresses, slopes=slopes, problems={}
         )
 
     def _without(self, outputs: Outputs, problems: Mapping[int, str]) -> Outputs:

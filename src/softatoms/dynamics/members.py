@@ -34,6 +34,7 @@ class Members:
         masses: Masses as a function of node weights.
         switches: Whether any weight changes.
         masses_change: Whether any mass changes.
+        is_biased: Whether any system has tethers or a scaled potential.
     """
 
     def __init__(
@@ -66,6 +67,10 @@ class Members:
         self.switches = any(s.schedule is not None and s.schedule.changes for s in self.settings)
         follows = self.settings[0].masses_follow
         self.masses_change = self.switches and follows
+        self._is_tethered = any(s.tethers is not None for s in self.settings)
+        self.is_biased = self._is_tethered or any(
+            s.schedule is not None and s.schedule.scale != (1.0, 1.0) for s in self.settings
+        )
         rules = np.repeat([s.masses for s in self.settings], self.batch.site_counts)
         self.masses = Masses(
             self.batch.node_mass,
@@ -116,7 +121,14 @@ class Members:
         return (thermal / (masses * units.EV_PER_AMU_ANG2_FS2)).sqrt()
 
     def kicks(self, forces: Tensor, masses: Tensor) -> Tensor:
-        """What forces add to velocities in half a step in Å/fs, shape (n_sites, 3)."""
+        """What forces add to velocities in half a step in Å/fs, shape (n_sites, 3).
+
+        Only tethers have forces that do not sum to zero. A centre of mass that is held takes the
+        sum up, every site in proportion to its mass.
+        """
+        if self._is_tethered:
+            pull = self._holds_com.unsqueeze(1) * self.sum(forces) / self.sum(masses)
+            forces = forces - masses * self.spread(pull)
         kicks = self.half_step * forces / (masses * units.EV_PER_AMU_ANG2_FS2)
         return kicks if self._mobile is None else kicks * self._mobile
 

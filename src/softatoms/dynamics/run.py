@@ -187,7 +187,7 @@ class Run:
         lambdas = members.lambdas(steps)
         theta = members.theta(lambdas)
         masses = members.masses_at(theta)
-        out = self._forces.evaluate(positions, cells, theta, self._wanted(0))
+        out = self._forces.evaluate(positions, cells, theta, lambdas, self._wanted(0))
         self._evaluations += 1
         zeros = torch.zeros(members.n_systems, dtype=torch.float64, device=device)
         state = State(

@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import OptionError, suggest
 from ..potentials.options import check_finite, check_whole
 from ..weight_groups import WEIGHT_TOLERANCE
+from .tethers import check_ends
 
 if TYPE_CHECKING:
     from ..structure import SoftAtoms
@@ -39,6 +40,7 @@ class Schedule:
         at: λ of a constant schedule.
         delay: Steps at λ = 0 before the switching starts.
         backward: Run from λ = 1 to λ = 0 instead.
+        scale: Factor of the whole potential at λ = 0 and at λ = 1.
     """
 
     start: tuple[float, ...]
@@ -48,6 +50,7 @@ class Schedule:
     at: float = 0.0
     delay: int = 0
     backward: bool = False
+    scale: tuple[float, float] = (1.0, 1.0)
 
     def __post_init__(self) -> None:
         for name in ("start", "end"):
@@ -66,6 +69,7 @@ class Schedule:
         for name, lowest in least.items():
             value = check_whole(getattr(self, name), f"schedule: {name}", least=lowest)
             object.__setattr__(self, name, value)
+        object.__setattr__(self, "scale", check_ends(self.scale, "schedule: scale"))
         object.__setattr__(self, "at", check_finite(self.at, "schedule: at"))
         if not 0.0 <= self.at <= 1.0:
             raise OptionError(f"schedule: at must lie between 0 and 1, got {self.at!r}")

@@ -14,6 +14,7 @@ from ..potentials.options import check_finite, check_positive, check_whole
 from ..structure import SoftAtoms
 from .masses import MassRule
 from .schedules import Schedule
+from .tethers import Tethers
 
 Thermostat = Literal["none", "langevin", "csvr"]
 Cell = Literal["fixed", "isotropic", "anisotropic", "full"]
@@ -72,6 +73,7 @@ class Settings:
         fix_com: Whether the centre of mass is at rest and carries no degree of freedom; None for
             yes unless sites are fixed.
         limits: Where the system counts as lost.
+        tethers: Springs from sites to points; None for none.
     """
 
     timestep: float = 1.0
@@ -91,6 +93,7 @@ class Settings:
     fixed_sites: tuple[int, ...] = ()
     fix_com: bool | None = None
     limits: Limits = field(default_factory=Limits)
+    tethers: Tethers | None = None
 
     def __post_init__(self) -> None:
         for name in (
@@ -127,6 +130,7 @@ class Settings:
             raise OptionError(f"schedule must be a Schedule or None, got {self.schedule!r}")
         if not isinstance(self.limits, Limits):
             raise OptionError(f"limits must be Limits(...), got {self.limits!r}")
+        self._check_tethers()
         if not isinstance(self.masses_follow, bool):
             raise OptionError(f"masses_follow must be True or False, got {self.masses_follow!r}")
         if self.fix_com is not None and not isinstance(self.fix_com, bool):
@@ -139,6 +143,21 @@ class Settings:
             )
         if self.cell != "fixed" and self.fixed_sites:
             raise OptionError(f"fixed_sites do not go with cell='{self.cell}', which moves them")
+
+    def _check_tethers(self) -> None:
+        if self.tethers is None:
+            return
+        if not isinstance(self.tethers, Tethers):
+            raise OptionError(f"tethers must be Tethers or None, got {self.tethers!r}")
+        if self.cell != "fixed":
+            raise OptionError(
+                f"tethers hold sites in space: they do not go with cell='{self.cell}'"
+            )
+        if self.masses_follow and self.holds_com:
+            raise OptionError(
+                "tethers pull at a centre of mass at rest, which must not change with the masses: "
+                "use masses_follow=False"
+            )
 
     @property
     def holds_com(self) -> bool:
@@ -168,6 +187,8 @@ class Settings:
             )
         if self.schedule is not None:
             self.schedule.check_fits(soft, where)
+        if self.tethers is not None:
+            self.tethers.check_fits(soft, where)
         if self.cell != "fixed" and not soft.pbc.all():
             pbc = "".join("FT"[int(periodic)] for periodic in soft.pbc)
             raise OptionError(

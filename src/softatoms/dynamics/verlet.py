@@ -72,7 +72,7 @@ def propagate(
         heats = heats + members.kinetic(velocities, masses) - before
     positions = positions + members.half_step * velocities
     positions, problems = guards.check_moves(state.positions, positions)
-    out = forces.evaluate(positions, state.cells, theta, wanted)
+    out = forces.evaluate(positions, state.cells, theta, lambdas, wanted)
     if members.switches:
         works = works + 0.5 * (state.slopes + out.slopes) * (lambdas - state.lambdas)
     moved = replace(
