@@ -1,0 +1,1 @@
+"""Free energies: switching, windows, and what is estimated from them."""
