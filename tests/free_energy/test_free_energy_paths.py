@@ -29,8 +29,8 @@ from softatoms.free_energy.windows import WindowProtocol, energies_along, sample
 
 TEMPERATURE = 300.0
 FAST = Protocol(
-    equilibration_steps=150,
-    switching_steps=250,
+    equilibration_steps=120,
+    switching_steps=200,
     timestep=5.0,
     friction=0.02,
     n_replicas=4,
@@ -50,18 +50,23 @@ def exact_paths() -> dict[str, tuple[Path, float]]:
     pure, mixed = crystal(), doped()
     own = float(force_constants(pure, springs())[0, 0])
     energies = [exact_free_energy(soft, TEMPERATURE) for soft in (pure, mixed)]
+    # A third of the mass goes: (M/M')³ is 1.2 kT.
+    heavy = pure.with_isotopes(np.arange(8) == 7, np.full(8, 90.0))
     without = exact_free_energy(pure.select(range(7)), TEMPERATURE)
     unlike = np.linspace(0.5 * own, own, 8)
     return {
         "substitution": (substitution(pure, {2: "Sc"}), energies[1] - energies[0]),
-        "removal": (removal(pure, 7, own), without - energies[0]),
+        "removal": (
+            removal(heavy, 7, own),
+            without - exact_free_energy(heavy, TEMPERATURE),
+        ),
         "crystal": (frenkel_ladd(mixed, unlike, cell_volume=CELL_VOLUME), energies[1]),
     }
 
 
 def test_intervals_hold_the_exact_value_as_often_as_they_say() -> None:
-    """16 repeats of 4 works each way of three paths; the bounds fail once in 10⁴ times."""
-    repeats, known = 16, exact_paths()
+    """12 repeats of 4 works each way of three paths; the bounds fail once in 10⁴ times."""
+    repeats, known = 12, exact_paths()
     protocol = Protocol(**{**vars(FAST), "n_replicas": 4 * repeats})
     cases = [Case(name, path, TEMPERATURE) for name, (path, _) in known.items()]
     hits: dict[str, list[bool]] = {"bar": [], "mean": []}
@@ -75,7 +80,7 @@ def test_intervals_hold_the_exact_value_as_often_as_they_say() -> None:
             hits["bar"].append(bar(one, two, temperature=TEMPERATURE).contains(wanted))
             hits["mean"].append(dissipation_mean(one, two).contains(wanted))
         whole = bar(works.forward, works.backward, temperature=TEMPERATURE)
-        assert whole.stderr < 0.06 * thermal_energy(TEMPERATURE)
+        assert whole.stderr < 0.08 * thermal_energy(TEMPERATURE)
         value = path.value(whole.value, TEMPERATURE)
         assert value == pytest.approx(exact, rel=0.0, abs=4.0 * whole.stderr)
     for found in hits.values():
