@@ -48,8 +48,8 @@ def main() -> int:
         known = {name: known[name] for name in given.only.split(",")}
     kt = thermal_energy(TEMPERATURE)
     protocol = Protocol(
-        equilibration_steps=200,
-        switching_steps=300,
+        equilibration_steps=120,
+        switching_steps=200,
         n_replicas=WORKS * repeats,
         timestep=5.0,
         friction=0.02,
