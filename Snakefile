@@ -69,6 +69,11 @@ if campaign.order:
     include: "workflow/rules/order.smk"
 
 
+if campaign.free_energies:
+
+    include: "workflow/rules/free_energy.smk"
+
+
 if campaign.training and campaign.training.learning_curve:
 
     include: "workflow/rules/learning_curve.smk"

@@ -19,6 +19,7 @@ from .active_learning import commands as active_learning
 from .composition import optimise_command
 from .errors import SoftatomsError
 from .files import check_writable
+from .free_energy import commands as free_energy_commands
 from .order import commands as order_commands
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ BAD_INPUT = 2
 
 _WRITTEN = (
     *("out", "runs_out", "reference", "table_out", "extxyz", "exploration_out"),
-    *("summary_out", "roc_out", "path_out"),
+    *("summary_out", "roc_out", "path_out", "works_out", "profile_out", "stability_out"),
 )
 """Options that name a file to write."""
 
@@ -156,6 +157,13 @@ def _parser() -> argparse.ArgumentParser:
     optimise_command.register(command, _say)
     order = command("order", _order, "compare order and disorder", out="table of states to write")
     order_commands.add_options(order)
+    free = command(
+        "free-energy",
+        _free_energy,
+        "free energies of vacancies and of changes of composition",
+        out="table to write",
+    )
+    free_energy_commands.add_options(free)
     curve = command(
         "learning-curve",
         _learning_curve,
@@ -320,6 +328,10 @@ def _physics(arguments: argparse.Namespace) -> int:
 
 def _order(arguments: argparse.Namespace) -> int:
     return order_commands.run(_load(arguments), arguments, _say)
+
+
+def _free_energy(arguments: argparse.Namespace) -> int:
+    return free_energy_commands.run(_load(arguments), arguments, _potential, _say)
 
 
 def _collect(arguments: argparse.Namespace) -> int:

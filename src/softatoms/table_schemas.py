@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from .table_columns import Column, TableSchema
+from .table_schemas_free_energy import (
+    FREE_ENERGY,
+    PHASE_STABILITY,
+    SWITCHING_PROFILE,
+    WORKS,
+)
 from .table_schemas_learning import ACTIVE_LEARNING, EXPLORATION
 from .table_schemas_optimisation import OPTIMISATION, OPTIMISATION_PATH
 from .table_schemas_order import ORDER, ORDER_ROC, ORDER_SUMMARY
@@ -340,6 +346,10 @@ SCHEMAS = {
         ORDER,
         ORDER_SUMMARY,
         ORDER_ROC,
+        FREE_ENERGY,
+        WORKS,
+        SWITCHING_PROFILE,
+        PHASE_STABILITY,
     )
 }
 """All tables by name."""

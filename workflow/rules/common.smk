@@ -49,6 +49,12 @@ def order_shards(pattern):
     return [results("shards", "order", pattern.format(shard=shard)) for shard in shards]
 
 
+def free_energy_shards(pattern):
+    """The files of all jobs of free energies."""
+    shards = range(campaign.free_energies.n_shards())
+    return [results("shards", "free_energy", pattern.format(shard=shard)) for shard in shards]
+
+
 def figure_files(*suffixes):
     """The files of all figures of the campaign."""
     return [
@@ -166,6 +172,9 @@ def tables():
     if campaign.order:
         names += ["order", "order_summary"]
         names += ["order_roc"] if campaign.order.is_compared() else []
+    if campaign.free_energies:
+        names += ["free_energy", "works", "switching_profile"]
+        names += ["phase_stability"] if campaign.free_energies.stability else []
     return [results("tables", f"{name}.parquet") for name in names]
 
 

@@ -26,6 +26,9 @@ FigureName = Literal[
     "learning_curve",
     "order_energies",
     "order_roc",
+    "switching",
+    "work_histograms",
+    "free_energies",
 ]
 
 OF_SCREENING = ("ranking", "pareto")
@@ -58,6 +61,12 @@ OF_ORDER = ("order_energies", "order_roc")
 OF_COMPARED_ORDER = ("order_roc",)
 """... and of these, that need compounds with and without order by experiment."""
 
+OF_FREE_ENERGIES = ("switching", "work_histograms", "free_energies")
+"""Figures drawn from the tables of free energies ..."""
+
+OF_SWITCHING = ("switching", "work_histograms")
+"""... and of these, that need switching runs."""
+
 OF_BINARIES = ("lattice", "mixing", "free_energy", "bulk_modulus")
 """Figures with one panel per scan of two elements on one sublattice."""
 
@@ -85,7 +94,9 @@ class Figures(Section):
         "crystals by the model over those it is compared with; optimisation: paths of searches; "
         "uncertainty: errors of an ensemble over its spread; learning_curve: errors over the "
         "number of training frames; order_energies: ordering energies of compounds, with what "
-        "experiments found; order_roc: how well they tell ordered compounds.",
+        "experiments found; order_roc: how well they tell ordered compounds; "
+        "switching: dE/dλ of switching runs in both directions; work_histograms: their works; "
+        "free_energies: free energies over temperature, vacancies with their concentration.",
     )
     control: str | None = Field(
         None,

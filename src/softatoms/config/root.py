@@ -24,16 +24,19 @@ from .figures import (
     OF_COMPARED_ORDER,
     OF_CURVES,
     OF_ENSEMBLES,
+    OF_FREE_ENERGIES,
     OF_LEARNING_CURVES,
     OF_OBJECTIVES,
     OF_OPTIMISATION,
     OF_ORDER,
     OF_PHYSICS,
     OF_SCREENING,
+    OF_SWITCHING,
     OF_TERNARIES,
     OF_TRAINING,
     Figures,
 )
+from .free_energies import FreeEnergies
 from .optimisation import Optimisation
 from .order import Order
 from .physics import Physics
@@ -51,18 +54,24 @@ DEPENDS_ON: dict[str, tuple[str, ...]] = {
     "active_learning": ("training",),
     "physics": ("potential", "training", "active_learning"),
     "order": ("potential",),
+    "free_energies": ("potential",),
     "learning_curve": ("training",),
     "figures": (
         *("composition", "screening", "training"),
         *("learning_curve", "active_learning", "physics", "optimisation", "order"),
+        "free_energies",
     ),
     "report": ("figures",),
 }
 """Which sections the result of a stage depends on besides its own."""
 
 
-UNSEEN_IF_ABSENT = ("active_learning", "physics", "optimisation", "order")
+UNSEEN_IF_ABSENT = ("active_learning", "physics", "optimisation", "order", "free_energies")
 """Sections without which fingerprints are what they were before there were such sections."""
+
+
+STANDING_ALONE = ("dataset", "training", "physics", "optimisation", "order", "free_energies")
+"""Sections of which one is enough for a campaign without scans."""
 
 
 class CampaignConfig(Section):
@@ -88,6 +97,9 @@ class CampaignConfig(Section):
     )
     order: Order | None = Field(
         None, description="Order against disorder on mixed sublattices; none if empty."
+    )
+    free_energies: FreeEnergies | None = Field(
+        None, description="Vacancies and changes of composition at temperatures; none if empty."
     )
     figures: Figures = Field(default_factory=Figures, description="Figures.")
 
@@ -218,6 +230,10 @@ class CampaignConfig(Section):
             compute = self.compute
             own = self.order.fingerprint()
             return [own, self.campaign.seed, compute.device, compute.dtype]
+        if section == "free_energies" and self.free_energies is not None:
+            compute = self.compute
+            own = [self.free_energies.values(), *map(content_digest, self.free_energies.files())]
+            return [own, self.campaign.seed, compute.device, compute.dtype]
         if section == "composition":
             compute = self.compute
             files = self.composition.sources() if self.composition else ()
@@ -236,11 +252,9 @@ class CampaignConfig(Section):
         found = self._problems_of_potential()
         if self.composition is not None:
             found += self.composition.problems(("composition",))
-        elif not any((self.dataset, self.training, self.physics, self.optimisation, self.order)):
-            message = (
-                "is required without a section 'dataset', 'training', 'physics', 'optimisation' or "
-                "'order'"
-            )
+        elif not any(getattr(self, name) for name in STANDING_ALONE):
+            names = ", ".join(f"'{name}'" for name in STANDING_ALONE[:-1])
+            message = f"is required without a section {names} or '{STANDING_ALONE[-1]}'"
             found.append(Problem(("composition",), message))
         if self.screening is not None and self.composition is None:
             found.append(Problem(("screening",), "needs the section 'composition'"))
@@ -266,6 +280,13 @@ class CampaignConfig(Section):
             found += own
             if not own and not found:
                 found += self.order.uncovered(self.energy_function().elements(), key_of_order)
+        if self.free_energies is not None:
+            key_of_free: Key = ("free_energies",)
+            own = self.free_energies.problems(key_of_free)
+            found += own
+            if not own and not found:
+                covered = self.energy_function().elements()
+                found += self.free_energies.uncovered(covered, key_of_free)
         found += self.figures.problems(("figures",))
         for index, name in enumerate(self.figures.names):
             key: Key = ("figures", "names", index)
@@ -280,6 +301,7 @@ class CampaignConfig(Section):
             if name in OF_OPTIMISATION and self.optimisation is None:
                 found.append(Problem(key, f"'{name}' needs the section 'optimisation'"))
             found += self._problems_of_order_figure(name, key)
+            found += self._problems_of_free_energy_figure(name, key)
             if name in OF_PHYSICS and self.physics is None:
                 found.append(Problem(key, f"'{name}' needs the section 'physics'"))
             elif name in OF_ENSEMBLES and self.training and self.training.size < 2:
@@ -309,6 +331,16 @@ class CampaignConfig(Section):
         sound = name in OF_COMPARED_ORDER and not self.order.problems(())
         if sound and not self.order.is_compared():
             message = f"'{name}' needs compounds with and without order by experiment in 'order'"
+            return [Problem(key, message)]
+        return []
+
+    def _problems_of_free_energy_figure(self, name: str, key: Key) -> list[Problem]:
+        if name not in OF_FREE_ENERGIES:
+            return []
+        if self.free_energies is None:
+            return [Problem(key, f"'{name}' needs the section 'free_energies'")]
+        if name in OF_SWITCHING and not self.free_energies.is_sampled():
+            message = f"'{name}' needs 'alchemical' or 'frenkel_ladd' among methods"
             return [Problem(key, message)]
         return []
 

@@ -105,6 +105,26 @@ class CampaignTables:
         return read_table(self.folder / "order_roc.parquet", "order_roc")
 
     @cached_property
+    def free_energy(self) -> Table:
+        """The table ``free_energy``."""
+        return read_table(self.folder / "free_energy.parquet", "free_energy")
+
+    @cached_property
+    def works(self) -> Table:
+        """The table ``works``."""
+        return read_table(self.folder / "works.parquet", "works")
+
+    @cached_property
+    def switching_profile(self) -> Table:
+        """The table ``switching_profile``."""
+        return read_table(self.folder / "switching_profile.parquet", "switching_profile")
+
+    @cached_property
+    def phase_stability(self) -> Table:
+        """The table ``phase_stability``."""
+        return read_table(self.folder / "phase_stability.parquet", "phase_stability")
+
+    @cached_property
     def calibration(self) -> Table:
         """The table ``calibration``."""
         return read_table(self.folder / "calibration.parquet", "calibration")

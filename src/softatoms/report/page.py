@@ -17,7 +17,7 @@ import yaml
 from ..errors import SoftatomsError
 from ..figures.data import CampaignTables, composition_label
 from ..files import write_text
-from . import optimisation, order, physics, screening, training
+from . import free_energy, optimisation, order, physics, screening, training
 from .numbers import key_numbers
 from .parts import Part, html_table
 
@@ -51,8 +51,18 @@ _TRAILING = ("occupation", "scan", "composition_id", "status", "error")
 
 _RANKS_SHOWN = 25
 
-_STAGES = (screening, training, physics, optimisation, order)
+_STAGES = (screening, training, physics, optimisation, order, free_energy)
 """What the page has a part for, in the order of the parts."""
+
+_ORIGINS = (
+    ("composition", "composition"),
+    ("training", "evaluation"),
+    ("physics", "physics_checks"),
+    ("optimisation", "optimisation"),
+    ("order", "order_summary"),
+    ("free_energies", "free_energy"),
+)
+"""Sections of a campaign, and a table that each one has."""
 
 
 def write_report(config: CampaignConfig, tables: Path, figures: Path, out: Path) -> None:
@@ -190,13 +200,10 @@ def _figure(folder: Path, name: str) -> str:
 
 def _first_table(config: CampaignConfig, data: CampaignTables) -> Table:
     """The table whose provenance stands for the campaign."""
-    if config.composition is not None:
-        return data.composition
-    if config.training is not None:
-        return data.evaluation
-    if config.physics is not None:
-        return data.physics_checks
-    return data.optimisation if config.optimisation is not None else data.order_summary
+    found: Table = next(
+        getattr(data, table) for section, table in _ORIGINS if getattr(config, section) is not None
+    )
+    return found
 
 
 def _provenance(config: CampaignConfig, data: CampaignTables) -> str:
