@@ -190,7 +190,7 @@ class FreeEnergies(Section):
         default_factory=dict, description="Polymorphs to compare, by name."
     )
     bootstrap: Whole = Field(
-        0, le=100_000, description="Bootstrap samples of errors; analytic errors if 0."
+        500, le=100_000, description="Bootstrap samples of errors; analytic errors if 0."
     )
     temperatures_per_job: PositiveInt | None = Field(
         None,

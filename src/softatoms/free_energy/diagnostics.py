@@ -18,7 +18,7 @@ FEWEST_WORKS = 4
 LEAST_OVERLAP = 0.03
 """Overlap from which on windows count as connected (Klimovich, Shirts, Mobley 2015)."""
 
-LARGEST_DISSIPATION = 4.0
+LARGEST_DISSIPATION = 2.0
 """Mean dissipation in kT beyond which a handful of works no longer reaches where both directions
 overlap, so that BAR rests on its tails."""
 
@@ -110,7 +110,7 @@ def diagnose(
     """Overlap, dissipation and hysteresis of works, and what is wrong with them.
 
     The warnings are ``few_works`` (fewer than 4 of a direction), ``high_dissipation`` (more than
-    4 kT), ``low_overlap`` (below 0.03), ``negative_dissipation`` (by more than three standard
+    2 kT), ``low_overlap`` (below 0.03), ``negative_dissipation`` (by more than three standard
     errors, which the second law forbids), ``asymmetric`` (one direction dissipates more than the
     other by more than three standard errors and kT/2), ``estimators_differ`` (BAR and mean) and
     ``drifting`` (first and second half of the replicas differ).

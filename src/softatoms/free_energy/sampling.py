@@ -7,6 +7,7 @@ that two methods need is switched once.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path as Folder
@@ -81,6 +82,7 @@ def sampled(
     *,
     methods: Sequence[str],
     folder: Folder | None = None,
+    deadline: float | None = None,
     **options: Any,
 ) -> Answer:
     """Rows of the methods that sample.
@@ -90,15 +92,17 @@ def sampled(
         task: What is asked for.
         methods: ``alchemical``, ``frenkel_ladd`` or both.
         folder: Folder for checkpoints, from which everything goes on; None for none.
-        options: Of :func:`softatoms.dynamics.run_dynamics`.
+        deadline: Reading of ``time.monotonic`` before which to stop with a checkpoint, or None.
+        options: Of :func:`softatoms.dynamics.run_dynamics`, but ``wall_time``.
 
     Raises:
         FreeEnergyError: If the run is interrupted; all else that goes wrong is a row.
     """
+    run = _Run(folder, deadline, options)
     build = _vacancy_paths if task.quantity == "vacancy" else _change_paths
     try:
-        paths, extra = build(potential, task, methods, folder, options)
-        results = _switch_all(potential, task, paths, folder, options)
+        paths, extra = build(potential, task, methods, run)
+        results = _switch_all(potential, task, paths, run)
     except SoftatomsError as error:
         reraise_interruption(error)
         return Answer(
@@ -117,6 +121,39 @@ def sampled(
         for kelvin in task.temperatures:
             answer.rows.append(_row(task, method, kelvin, results, extra[kelvin]))
     return answer
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Where simulations keep their checkpoints, and how long they may take.
+
+    Attributes:
+        folder: Folder for checkpoints, or None.
+        deadline: Reading of ``time.monotonic`` before which to stop, or None.
+        options: Of all simulations.
+    """
+
+    folder: Folder | None
+    deadline: float | None
+    options: Mapping[str, Any]
+
+    def named(self, name: str, *, parts: int = 1) -> dict[str, Any]:
+        """Options of a simulation.
+
+        Args:
+            name: Of its folder.
+            parts: Runs that it consists of, each of which may take as long as is said here.
+
+        Raises:
+            FreeEnergyError: If there is no time left.
+        """
+        folder = None if self.folder is None else self.folder / name
+        if self.deadline is None:
+            return {**self.options, "folder": folder}
+        left = self.deadline - time.monotonic()
+        if left <= 0.0:
+            raise FreeEnergyError(f"the wall time is used up before '{name}'", "interrupted")
+        return {**self.options, "folder": folder, "wall_time": left / parts}
 
 
 @dataclass(frozen=True)
@@ -147,8 +184,7 @@ def _vacancy_paths(
     potential: Potential,
     task: Task,
     methods: Sequence[str],
-    folder: Folder | None,
-    options: Mapping[str, Any],
+    run: _Run,
 ) -> _Built:
     cell = rest(potential, task.cell, task.settings).soft
     symbols = sorted(set(cell.to_ase().get_chemical_symbols()))
@@ -159,9 +195,7 @@ def _vacancy_paths(
         )
     large = cell.repeat(task.repeat)
     crystals = [(task.case("perfect", kelvin), large, kelvin) for kelvin in task.temperatures]
-    means = equilibrate(
-        potential, crystals, task.equilibration, folder=_below(folder, "perfect"), **options
-    )
+    means = equilibrate(potential, crystals, task.equilibration, **run.named("perfect", parts=2))
     is_static = task.equilibration.cell == "static"
     slope = 0.0 if is_static else volume_slope(potential, cell, task)
     paths: dict[tuple[str, float], Path] = {}
@@ -183,7 +217,7 @@ def _vacancy_paths(
             cell=Known(0.0, doubt),
         )
     if "frenkel_ladd" in methods:
-        broken = _broken(potential, task, means, folder, options)
+        broken = _broken(potential, task, means, run)
         for kelvin, mean in zip(task.temperatures, broken, strict=True):
             volume = paths["perfect", kelvin].cell_volume
             paths["defective", kelvin] = frenkel_ladd(mean.soft, mean.stiffness, cell_volume=volume)
@@ -194,8 +228,7 @@ def _broken(
     potential: Potential,
     task: Task,
     means: Sequence[Equilibrium],
-    folder: Folder | None,
-    options: Mapping[str, Any],
+    run: _Run,
 ) -> list[Equilibrium]:
     """Springs of crystals with a vacancy in the mean cells of those without."""
     starts = [mean.soft.select(np.delete(np.arange(len(mean.soft)), task.site)) for mean in means]
@@ -205,15 +238,14 @@ def _broken(
         for kelvin, relaxed in zip(task.temperatures, resting, strict=True)
     ]
     protocol = replace(task.equilibration, cell="static", pressure=0.0)
-    return equilibrate(potential, crystals, protocol, folder=_below(folder, "defective"), **options)
+    return equilibrate(potential, crystals, protocol, **run.named("defective"))
 
 
 def _change_paths(
     potential: Potential,
     task: Task,
     methods: Sequence[str],
-    folder: Folder | None,
-    options: Mapping[str, Any],
+    run: _Run,
 ) -> _Built:
     cell = rest(potential, task.cell, task.settings).soft
     large = cell.repeat(task.repeat)
@@ -231,9 +263,7 @@ def _change_paths(
         for end, soft in (("before", large), ("after", other))
         for kelvin in task.temperatures
     ]
-    means = equilibrate(
-        potential, crystals, task.equilibration, folder=_below(folder, "ends"), **options
-    )
+    means = equilibrate(potential, crystals, task.equilibration, **run.named("ends", parts=2))
     count = len(task.temperatures)
     before, after = means[:count], means[count:]
     strains = [Known(0.0)] * count
@@ -250,8 +280,7 @@ def _change_paths(
                 for kelvin, one, two in zip(task.temperatures, before, after, strict=True)
             ],
             task.equilibration,
-            folder=_below(folder, "strain"),
-            **options,
+            **run.named("strain"),
         )
     isolated = isolated_change(potential, large, changed_crystal(large, changes))
     share = primitive_volume(cell) / float(abs(np.linalg.det(cell.cell))) / np.prod(task.repeat)
@@ -281,8 +310,7 @@ def _switch_all(
     potential: Potential,
     task: Task,
     paths: Mapping[tuple[str, float], Path],
-    folder: Folder | None,
-    options: Mapping[str, Any],
+    run: _Run,
 ) -> Results:
     """Switch every path; one batch, unless each goes on until its error is met."""
     cases = {key: Case(task.case(key[0], key[1]), path, key[1]) for key, path in paths.items()}
@@ -292,8 +320,7 @@ def _switch_all(
             potential,
             list(cases.values()),
             task.switching,
-            folder=_below(folder, "switching"),
-            **options,
+            **run.named("switching"),
         )
         for key, works in zip(cases, done, strict=True):
             if works.status == "interrupted":
@@ -307,8 +334,7 @@ def _switch_all(
                 case,
                 task.switching,
                 task.target,
-                folder=_below(folder, f"switching-{case.name}"),
-                **options,
+                **run.named(f"switching-{case.name}"),
             )
         except SoftatomsError as error:
             reraise_interruption(error)
@@ -452,7 +478,3 @@ def _other_estimators(
             total += factor * each.path.value(estimate.value, kelvin)
         found[f"{name}_ev"] = float(per_atom * total)
     return found
-
-
-def _below(folder: Folder | None, name: str) -> Folder | None:
-    return None if folder is None else folder / name

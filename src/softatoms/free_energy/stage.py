@@ -80,7 +80,7 @@ def run_job(
         SoftatomsError: If there is no such job, or a crystal or the device cannot be used.
     """
     section = section_of(config)
-    started = time.monotonic()
+    deadline = None if wall_time is None else time.monotonic() + wall_time
     torch.set_num_threads(config.compute.threads)
     check_device(config.compute.device)
     jobs = section.jobs()
@@ -95,7 +95,6 @@ def run_job(
         task = task_from(config, name, temperatures)
         # Another configuration, potential or program starts anew, in a folder of its own.
         folder = None if checkpoint is None else checkpoint / f"{identity[:16]}-{number}"
-        left = None if wall_time is None else wall_time - (time.monotonic() - started)
         answer = answer_of(
             potential,
             task,
@@ -105,7 +104,7 @@ def run_job(
             device=config.compute.device,
             dtype=config.compute.dtype,
             checkpoint_minutes=section.checkpoint_minutes,
-            wall_time=left,
+            deadline=deadline,
         )
         for row in answer.rows:
             say(f"{row['run_id']}: {_told(row)}")
