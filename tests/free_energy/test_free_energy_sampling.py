@@ -24,7 +24,7 @@ STATIC = EquilibrationProtocol(
     cell="static", equilibration_steps=50, sampling_steps=300, n_replicas=4, timestep=4.0
 )
 SWITCHING = Protocol(
-    equilibration_steps=100, switching_steps=400, n_replicas=8, timestep=4.0, friction=0.02
+    equilibration_steps=100, switching_steps=250, n_replicas=6, timestep=4.0, friction=0.02
 )
 TEMPERATURES = (300.0, 600.0)
 
@@ -59,19 +59,19 @@ def test_a_vacancy_between_springs_has_its_exact_free_energy() -> None:
         assert (row["status"], row["error"]) == ("ok", "")
         exact = exact_vacancy(row["temperature_k"])
         assert abs(row["value_ev"] - exact) < 4.0 * row["stderr_ev"]
-        assert row["stderr_ev"] < 0.02
+        assert row["stderr_ev"] < 0.03
         assert row["low_ev"] < row["value_ev"] < row["high_ev"]
-        assert (row["n_atoms"], row["n_changed"], row["n_forward"]) == (8, 1, 8)
+        assert (row["n_atoms"], row["n_changed"], row["n_forward"]) == (8, 1, 6)
         assert abs(row["closure_ev"]) < 4.0 * row["closure_stderr_ev"]
         assert row["hysteresis_ev"] == pytest.approx(2.0 * row["dissipation_ev"], rel=1e-9)
     first, _, third, _ = answer.rows
     assert first["value_ev"] - third["value_ev"] == pytest.approx(
         first["closure_ev"], rel=1e-6, abs=1e-9
     )
-    # The removal and both full paths, each at two temperatures, with eight runs each way.
+    # The removal and both full paths, each at two temperatures, with six runs each way.
     assert {record.path for record in answer.paths} == {"removal", "perfect", "defective"}
     assert len(answer.paths) == 6
-    assert all(len(record.runs) == 16 for record in answer.paths)
+    assert all(len(record.runs) == 12 for record in answer.paths)
 
 
 def test_a_change_of_composition_between_springs_is_exact() -> None:

@@ -10,7 +10,7 @@ from ..free_energy.estimators import EstimateError
 from ..free_energy.temperature import FormationFit, formation_fit
 from ..units import BOLTZMANN_EV_PER_K
 from .data import CampaignTables, require
-from .style import grid_of_panels, legend_below
+from .style import grid_of_panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,7 +53,10 @@ def draw(config: CampaignConfig, data: CampaignTables) -> Figure:
             _draw_concentration(lower, table, own)
         else:
             lower.set_visible(False)
-    legend_below(figure, panels[0][0])
+    # One narrow panel has no room for all methods beside each other.
+    handles, labels = panels[0][0].get_legend_handles_labels()
+    columns = 2 if len(systems) == 1 else 4
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
     return figure
 
 
@@ -83,6 +86,7 @@ def _draw_values(axes: Axes, table: Table, own: NDArray[np.bool_], *, is_vacancy
                 linestyle="none",
                 capsize=2,
                 label=label,
+                zorder=4 if method == "alchemical" else 3,
             )
     axes.set_xlabel("temperature (K)")
     axes.set_ylabel("G of a vacancy (eV)" if is_vacancy else "change of G (meV/atom)")
