@@ -331,7 +331,7 @@ def _order(arguments: argparse.Namespace) -> int:
 
 
 def _free_energy(arguments: argparse.Namespace) -> int:
-    return free_energy_commands.run(_load(arguments), arguments, _potential, _say)
+    return free_energy_commands.run(_load(arguments), arguments, _say)
 
 
 def _collect(arguments: argparse.Namespace) -> int:

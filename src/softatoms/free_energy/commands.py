@@ -13,9 +13,7 @@ if TYPE_CHECKING:
     import argparse
 
     from ..config import CampaignConfig
-    from ..potentials.base import Potential
 
-Load = Callable[["CampaignConfig", Path | None], "Potential"]
 Say = Callable[[str], None]
 
 
@@ -45,13 +43,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profiles", nargs="+", type=Path, help="with --tables: those of dE/dλ")
 
 
-def run(config: CampaignConfig, arguments: argparse.Namespace, load: Load, say: Say) -> int:
+def run(config: CampaignConfig, arguments: argparse.Namespace, say: Say) -> int:
     """Run the command.
 
     Args:
         config: The campaign.
         arguments: Of the command line.
-        load: Loads the potential of the scans.
         say: Is told one line per free energy.
 
     Returns:
@@ -72,6 +69,7 @@ def run(config: CampaignConfig, arguments: argparse.Namespace, load: Load, say: 
     if arguments.shard is not None and arguments.stability_out is not None:
         raise SoftatomsError("--stability-out: needs all runs, so it goes without --shard")
     from .. import provenance
+    from ..campaign_potential import campaign_potential
     from ..tables import write_table
     from . import stage
 
@@ -81,10 +79,7 @@ def run(config: CampaignConfig, arguments: argparse.Namespace, load: Load, say: 
     if arguments.tables is not None:
         rows, sha256 = stage.merge(config, dict(zip(stage.TABLES, joined, strict=True)))
     else:
-        try:
-            potential = load(config, arguments.model)
-        except SoftatomsError as error:
-            raise SoftatomsError(f"{arguments.config}: potential: {error}") from None
+        potential = campaign_potential(config, model=arguments.model, source=arguments.config)
         sha256 = potential.sha256()
         minutes = arguments.minutes
         try:
