@@ -91,7 +91,7 @@ def main() -> None:
     ratios = []
     print(
         f"\n{'family':11s} {'atoms':>5s} {'soft (s)':>9s} {'SQS (s)':>8s} {'ratio':>6s} "
-        f"{'|Δa|/a':>8s} {'|ΔB|/B':>7s} {'ΔE mix (meV/atom)':>18s} {'moved (Å)':>9s}"
+        f"{'|Δa|/a':>8s} {'ΔB/B':>7s} {'ΔE mix (meV/atom)':>18s} {'moved (Å)':>9s}"
     )
     for name in arguments.families:
         soft, cells = compare(config, potential, name, arguments.soft, arguments.supercells)
@@ -116,13 +116,21 @@ def compare(
     mixed = [
         task
         for task in list_tasks(config)
-        if task.scan == name and max(len(present(w)) for w in task.occupation.values()) > 1
+        if task.scan == name
+        and max(len(present(w)) for w in task.occupation.values()) > 1
+        and not excluded(config) & set(task.fractions)
     ]
     sample = random.Random(0).sample(mixed, max(n_soft, n_cells))
     soft = timed(config, potential, sample)
     with tempfile.TemporaryDirectory() as folder:
         explicit = supercell_campaign(Path(folder), config, name, sample[:n_cells])
         return soft, timed(explicit, potential, list_tasks(explicit))
+
+
+def excluded(config: CampaignConfig) -> set[str]:
+    """Elements that the screening leaves out."""
+    filters = config.screening.filters if config.screening is not None else []
+    return {f.column.removeprefix("x_") for f in filters if f.at_most == 0.0}
 
 
 def present(weights: dict[str, float]) -> dict[str, float]:
@@ -199,10 +207,10 @@ def differences(pairs: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> str:
         return "no supercell that stayed a crystal of its parent"
     lengths = [abs(a["a_ang"] / b["a_ang"] - 1.0) for a, b in pairs]
     moduli = [[row["bulk_modulus_gpa"] for row in pair] for pair in pairs]
-    stiffness = [abs(a / b - 1.0) for a, b in moduli if a is not None and b is not None]
+    stiffness = [a / b - 1.0 for a, b in moduli if a is not None and b is not None]
     mixing = [1e3 * (a["mixing_ev_per_atom"] - b["mixing_ev_per_atom"]) for a, b in pairs]
     moved = np.mean([b["distortion_ang"] for _, b in pairs])
-    about = f"{100 * np.mean(stiffness):6.0f}%" if stiffness else f"{'':7s}"
+    about = f"{100 * np.mean(stiffness):+6.0f}%" if stiffness else f"{'':7s}"
     return (
         f"{100 * np.mean(lengths):7.2f}% {about} {np.mean(mixing):+8.1f} ± {np.std(mixing):7.1f} "
         f"{moved:9.2f}"
