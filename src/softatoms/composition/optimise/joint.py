@@ -34,7 +34,10 @@ TRUSTED = 0.5
 SLOW = 0.5
 """Ratio of Frank–Wolfe gaps above which second derivatives of another structure are given up."""
 
-FEW = 8
+DEAR = 12
+"""Products with second derivatives that are worth one step without progress."""
+
+FEW = 20
 """Evaluations of a short relaxation where the energy is not convex."""
 
 
@@ -89,6 +92,10 @@ class _Joint:
         self._learnt = np.zeros((len(domain.group), len(domain.group)))
         self._before: Point | None = None
         self._doubtful = False
+        self._doubts = 0
+        """Steps that second derivatives explained badly, since they were taken."""
+        self._cost = 0
+        """Products that they took."""
 
     def follow(self, soft: SoftAtoms) -> Verdict:
         """Go on until the end."""
@@ -119,12 +126,16 @@ class _Joint:
         """The point to which a step has led."""
         objective = self._objective
         surface = objective.surface(soft)
-        if last is None or self._doubtful or not objective.can_be_guided:
+        if last is None or not objective.can_be_guided:
             return self._exact(surface, soft)
         point = objective.followed(last, surface, soft, step)
         length = surface.longest_move(step)
         strange = length > AT_REST and surface.longest_move(point.guide.missed) > TRUSTED * length
-        if strange or point.guide.lessons > MOST_LESSONS:
+        self._doubts += strange or self._doubtful
+        # Second derivatives that cost much are worth some steps without progress, unless an optimum
+        # between targets hangs on them: what is learnt tells a root, not a balance of slopes.
+        patience = self._cost // DEAR if self._options.only_matches else 0
+        if self._doubts > patience or point.guide.lessons > max(MOST_LESSONS, self._cost):
             return self._exact(surface, soft)
         # The end is to be judged by what is, not by what is expected.
         if surface.is_at_rest():
@@ -134,8 +145,11 @@ class _Joint:
         return point
 
     def _exact(self, surface: Surface, soft: SoftAtoms) -> Point:
-        self._doubtful = False
-        return self._objective.exact(surface, soft, at_rest=surface.is_at_rest())
+        self._doubtful, self._doubts = False, 0
+        before = self._objective.passes
+        point = self._objective.exact(surface, soft, at_rest=surface.is_at_rest())
+        self._cost = self._objective.passes - before
+        return point
 
     def _is_end(self, point: Point) -> bool:
         met = self._options.met(self._domain, point)
@@ -158,8 +172,8 @@ class _Joint:
             return
         rose = point.objective > before.objective
         if point.is_exact:
-            self._radius = 0.5 * self._radius if rose else min(1.5 * self._radius, 1.0)
             if before.is_exact:
+                self._radius = 0.5 * self._radius if rose else min(1.5 * self._radius, 1.0)
                 self._learnt = updated(self._learnt, before, point)
             return
         # Without progress it is the second derivatives that are not good enough.
