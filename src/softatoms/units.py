@@ -37,6 +37,12 @@ J_PER_M2_PER_EV_ANG2: float = float(ase.units.m) ** 2 / float(ase.units.J)
 THZ_PER_ROOT_EV_AMU_ANG: float = 1000.0 * ASE_TIME_PER_FS / (2.0 * np.pi)
 """Frequency ω/2π of ω = 1 √(eV/amu)/Å in THz (about 15.63)."""
 
+THZ_PER_INVERSE_FS: float = 1000.0
+"""Frequency of 1/fs in THz."""
+
+W_PER_M_K_PER_EV_FS_ANG_K: float = float(ase.units._e) * 1e25
+"""Thermal conductivity of 1 eV/(fs Å K) in W/(m K) (about 1.602e6)."""
+
 
 def velocity_from_ase(velocity: NDArray[np.float64]) -> NDArray[np.float64]:
     """Convert a velocity from ASE's unit to Å/fs."""
