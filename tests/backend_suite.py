@@ -414,6 +414,27 @@ class BackendSuite:
             assert_close(b.heat_flux, a.heat_flux, "same")
 
     @pytest.mark.parametrize("coupling", COUPLINGS)
+    def test_heat_flux_is_the_sum_of_flux_tensors_and_velocities(
+        self, potential: Potential, coupling: str
+    ) -> None:
+        soft = self.soft_crystal()
+        velocity = self.velocities(len(soft))
+        out = sa.evaluate(
+            potential,
+            soft,
+            properties=("heat_flux", "flux_tensors", "stress"),
+            velocities=velocity,
+            coupling=coupling,
+        )
+        flux = (out.flux_tensors.numpy() @ velocity[:, :, None]).sum(axis=0)[:, 0]
+        assert_close(out.heat_flux - out.convective_heat_flux, flux, "same")
+        volume = abs(np.linalg.det(soft.cell))
+        total = out.flux_tensors.sum(0)
+        assert_close(0.5 * (total + total.T), -volume * out.stress, "same")
+        alone = sa.evaluate(potential, soft, properties=("flux_tensors",), coupling=coupling)
+        assert_close(alone.flux_tensors, out.flux_tensors, "same")
+
+    @pytest.mark.parametrize("coupling", COUPLINGS)
     def test_heat_flux_moves_the_energy_barycentre_of_a_cluster(
         self, potential: Potential, coupling: str
     ) -> None:

@@ -24,13 +24,14 @@ from .heat_flux import (
     direct_flux,
     energies_with_rates,
     energies_without_rates,
+    flux_tensors,
     gathered_flux,
     gathered_flux_by_reverse_mode,
 )
 from .neighbours import Pairs
 from .potentials.base import Potential
 
-BY_VECTORS = frozenset({"forces", "stress", "heat_flux", "stress_weight_gradient"})
+BY_VECTORS = frozenset({"forces", "stress", "heat_flux", "flux_tensors", "stress_weight_gradient"})
 """Properties that need the derivative by pair vectors."""
 
 BY_WEIGHTS = frozenset({"weight_gradient", "stress_weight_gradient", "weight_hessian"})
@@ -61,6 +62,7 @@ class Evaluation:
         isolated_weight_gradient: The part of dE/dθ that is isolated atoms, shape (n_parameters,).
         heat_flux: J in eV Å/fs, not divided by the volume, shape (3,).
         convective_heat_flux: The part of J that moving sites carry along, shape (3,).
+        flux_tensors: ∂J/∂v of every site without the convective part, in eV, shape (n_sites, 3, 3).
         stress_weight_gradient: d(stress)/dθ in eV/Å³, shape (n_parameters, 3, 3).
         weight_hessian: d²E/dθ² in eV, shape (n_parameters, n_parameters).
     """
@@ -75,6 +77,7 @@ class Evaluation:
     isolated_weight_gradient: Tensor | None = None
     heat_flux: Tensor | None = None
     convective_heat_flux: Tensor | None = None
+    flux_tensors: Tensor | None = None
     stress_weight_gradient: Tensor | None = None
     weight_hessian: Tensor | None = None
 
@@ -213,6 +216,7 @@ class BatchEvaluator:
         counts = {
             "site_energies": batch.site_counts,
             "forces": batch.site_counts,
+            "flux_tensors": batch.site_counts,
             "weight_gradient": batch.parameter_counts,
             "isolated_weight_gradient": batch.parameter_counts,
             "node_weight_gradient": batch.node_counts,
@@ -234,7 +238,7 @@ class BatchEvaluator:
         gradients: list[Tensor] = []
         with torch.set_grad_enabled(by_vectors or by_weights):
             weights = self.batch.node_weights(theta)
-            node_energies, gathered = self._node_energies(geometry, weights, velocities)
+            node_energies, gathered = self._node_energies(geometry, weights, velocities, wanted)
             # What depends on nothing here, such as the embedding of frozen networks, carries none.
             gathered = [record for record in gathered if record.values.requires_grad]
             leaves = [geometry.vectors] if by_vectors else []
@@ -247,7 +251,11 @@ class BatchEvaluator:
                         total,
                         inputs,
                         create_graph=second,
-                        retain_graph=second or any(record.rates is None for record in gathered),
+                        retain_graph=(
+                            second
+                            or "flux_tensors" in wanted
+                            or any(record.rates is None for record in gathered)
+                        ),
                         allow_unused=True,
                         materialize_grads=True,
                     )
@@ -269,14 +277,18 @@ class BatchEvaluator:
         )
 
     def _node_energies(
-        self, geometry: Geometry, weights: Tensor, velocities: Tensor | None
+        self,
+        geometry: Geometry,
+        weights: Tensor,
+        velocities: Tensor | None,
+        wanted: frozenset[str],
     ) -> tuple[Tensor, list[Gathered]]:
         def energy(at: Geometry, tap: Tap | None = None) -> Tensor:
             return self.potential(self.batch.graph(at, weights, self.coupling, tap))
 
-        if velocities is None:
+        if velocities is None and "flux_tensors" not in wanted:
             return energy(geometry), []
-        if self.potential.has_forward_mode:
+        if velocities is not None and self.potential.has_forward_mode:
             return energies_with_rates(energy, geometry, velocities)
         return energies_without_rates(energy, geometry)
 
@@ -304,6 +316,10 @@ class BatchEvaluator:
                 columns["forces"] = pair_forces(self.batch, done.geometry, slopes)
             if "stress" in wanted:
                 columns["stress"] = pair_stress(self.batch, done.geometry, slopes, done.cells)
+            if "flux_tensors" in wanted:
+                columns["flux_tensors"] = flux_tensors(
+                    batch, done.geometry, slopes, done.gathered, done.adjoints
+                )
             if velocities is not None:
                 convective = convective_flux(
                     batch, done.weights.detach(), done.node_energies.detach(), velocities

@@ -145,22 +145,42 @@ def gathered_flux_by_reverse_mode(
     rates = pair_rates(geometry, velocities)
     components = []
     for axis in range(3):
-        moment = geometry.vectors.new_zeros(())
-        for record, adjoint in zip(gathered, adjoints, strict=True):
-            lever = record.edges.vectors.detach()[:, axis]
-            moment = moment + (lever * _per_edge(adjoint.detach() * record.values)).sum()
-        if moment.requires_grad:
-            (slope,) = torch.autograd.grad(
-                moment,
-                geometry.vectors,
-                retain_graph=True,
-                allow_unused=True,
-                materialize_grads=True,
-            )
-        else:
-            slope = torch.zeros_like(geometry.vectors)
+        slope = _moment_slope(geometry, gathered, adjoints, axis)
         components.append(-_sum_by_site((slope * rates).sum(1), batch, geometry))
     return torch.stack(components, dim=1)
+
+
+def flux_tensors(
+    batch: Batch,
+    geometry: Geometry,
+    gradient: Tensor,
+    gathered: Sequence[Gathered],
+    adjoints: Sequence[Tensor],
+) -> Tensor:
+    """∂J_pot/∂v of every site: J_pot is linear in velocities, J_pot = Σ_i B_i v_i.
+
+    B_i is the virial of a site as the heat flux sees it; the sum over sites is −V times the
+    stress. It takes one backward pass per component, and the autograd graph must still exist.
+
+    Args:
+        batch: The systems.
+        geometry: Pair vectors.
+        gradient: ∂E/∂r_e in eV/Å, shape (n_pairs, 3).
+        gathered: The gathers.
+        adjoints: ∂E/∂g_e of each.
+
+    Returns:
+        B in eV, shape (n_sites, 3, 3); the first axis of a matrix is that of the flux.
+    """
+    tensors = torch.zeros((batch.n_sites, 3, 3), dtype=torch.float64, device=batch.device)
+    levers = geometry.vectors.detach()
+    for axis in range(3):
+        direct = (levers[:, axis, None] * gradient).to(torch.float64)
+        tensors[:, axis].index_add_(0, geometry.senders, direct, alpha=-1.0)
+        slope = _moment_slope(geometry, gathered, adjoints, axis).to(torch.float64)
+        tensors[:, axis].index_add_(0, geometry.senders, slope, alpha=-1.0)
+        tensors[:, axis] += slope.reshape(batch.n_sites, geometry.width, 3).sum(1)
+    return tensors
 
 
 def convective_flux(
@@ -181,6 +201,22 @@ def convective_flux(
     kinetic = 0.5 * units.EV_PER_AMU_ANG2_FS2 * batch.node_mass * (moving**2).sum(1)
     carried = weights * (kinetic + node_energies)
     return batch.sum_by_system(carried.unsqueeze(1) * moving, batch.node_system)
+
+
+def _moment_slope(
+    geometry: Geometry, gathered: Sequence[Gathered], adjoints: Sequence[Tensor], axis: int
+) -> Tensor:
+    """Derivative of Σ_e ⟨r_e ∂E/∂g_e, g_e⟩ along one axis by pair vectors, r_e ∂E/∂g_e fixed."""
+    moment = geometry.vectors.new_zeros(())
+    for record, adjoint in zip(gathered, adjoints, strict=True):
+        lever = record.edges.vectors.detach()[:, axis]
+        moment = moment + (lever * _per_edge(adjoint.detach() * record.values)).sum()
+    if not moment.requires_grad:
+        return torch.zeros_like(geometry.vectors)
+    (slope,) = torch.autograd.grad(
+        moment, geometry.vectors, retain_graph=True, allow_unused=True, materialize_grads=True
+    )
+    return slope
 
 
 def _per_edge(values: Tensor) -> Tensor:

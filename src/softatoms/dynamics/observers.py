@@ -70,6 +70,16 @@ QUANTITIES: dict[str, Quantity] = {
             ),
         )
     ),
+    "species_currents": Quantity(
+        (
+            _real(
+                "species_currents_ang_per_fs",
+                "Å/fs",
+                "x, y, z of Σ w v of every species, by atomic number",
+            ),
+        ),
+        is_list=True,
+    ),
     "lambda": Quantity((_real("lambda", "1", "λ of the schedule"),)),
     "de_dlambda": Quantity(
         (_real("de_dlambda_ev", "eV", "derivative of the energy by λ"),), "weight_gradient"
@@ -213,10 +223,31 @@ def _values(name: str, state: State, members: Members, forces: Forces) -> Any:
     if name in of_sites:
         parts = np.split(of_sites[name].cpu().numpy(), members.batch.site_offsets[1:])
         return [part.ravel() for part in parts]
+    if name == "species_currents":
+        return _species_currents(state, members)
     if name == "weights":
         ends = np.cumsum(members.batch.parameter_counts)[:-1]
         return np.split(state.theta.cpu().numpy(), ends)
     return _of_systems(name, state, members, forces).cpu().numpy()
+
+
+def _species_currents(state: State, members: Members) -> list[np.ndarray[Any, Any]]:
+    """Σ w v of every species, one flat array per system."""
+    batch = members.batch
+    weights = batch.node_weights(state.theta).unsqueeze(1)
+    moving = (weights * state.velocities.index_select(0, batch.node_site)).cpu().numpy()
+    parts = zip(
+        np.split(moving, np.cumsum(batch.node_counts)[:-1]),
+        np.split(batch.numbers.cpu().numpy(), np.cumsum(batch.node_counts)[:-1]),
+        strict=True,
+    )
+    currents = []
+    for own, numbers in parts:
+        species, which = np.unique(numbers, return_inverse=True)
+        sums = np.zeros((len(species), 3))
+        np.add.at(sums, which, own)
+        currents.append(sums.ravel())
+    return currents
 
 
 def _of_systems(name: str, state: State, members: Members, forces: Forces) -> torch.Tensor:
