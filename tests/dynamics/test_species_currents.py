@@ -23,7 +23,7 @@ def test_currents_are_weighted_sums_of_velocities() -> None:
     for soft, end in zip(systems, ends, strict=True):
         velocities = sampled(end, "all", "velocities_ang_per_fs").reshape(3, -1, 3)
         found = sampled(end, "all", "species_currents_ang_per_fs").reshape(3, -1, 3)
-        weights = np.where(soft.node_parameter < 0, 1.0, soft.weights.numpy()[soft.node_parameter])
+        weights = soft.node_weight
         species = np.unique(soft.node_number)
         assert found.shape[1] == len(species)
         for index, number in enumerate(species):
