@@ -102,6 +102,7 @@ class _Pass:
         by_theta: ∂E/∂θ in eV, shape of theta, or None.
         by_weights: ∂E/∂w of every node in eV, shape (n_nodes,), or None.
         adjoints: ∂E/∂g_e of every entry of ``gathered``.
+        places: Number of each of them among all gathers, in the order in which they are made.
     """
 
     geometry: Geometry
@@ -114,6 +115,26 @@ class _Pass:
     by_theta: Tensor | None
     by_weights: Tensor | None
     adjoints: list[Tensor]
+    places: list[int]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What an evaluation of the forces leaves for the heat flux at the same positions.
+
+    Attributes:
+        geometry: Pair vectors.
+        weights: Node weights, shape (n_nodes,).
+        node_energies: Energy of every node in eV, shape (n_nodes,).
+        slopes: ∂E/∂r_e in eV/Å, shape of the pair vectors.
+        adjoints: ∂E/∂g_e by the number of the gather.
+    """
+
+    geometry: Geometry
+    weights: Tensor
+    node_energies: Tensor
+    slopes: Tensor
+    adjoints: dict[int, Tensor]
 
 
 class BatchEvaluator:
@@ -197,6 +218,58 @@ class BatchEvaluator:
         """
         return self._first_derivatives(positions, cells, theta, pairs, wanted, velocities)[0]
 
+    @torch.inference_mode(False)
+    def evaluate_keeping(
+        self,
+        *,
+        positions: Tensor,
+        cells: Tensor,
+        theta: Tensor,
+        pairs: Sequence[Pairs] | PairList,
+        wanted: frozenset[str],
+    ) -> tuple[dict[str, Tensor], Kept]:
+        """Like :meth:`evaluate_joined`, and what :meth:`flux_of` needs.
+
+        In dynamics velocities are known only after the forces. The adjoints are those of the
+        forces, so that the heat flux takes no further backward pass.
+        """
+        joined, done = self._first_derivatives(
+            positions, cells, theta, pairs, wanted | {"forces"}, None, keeps=True
+        )
+        assert done.by_vectors is not None
+        kept = Kept(
+            geometry=done.geometry.with_vectors(done.geometry.vectors.detach()),
+            weights=done.weights.detach(),
+            node_energies=done.node_energies.detach(),
+            slopes=done.by_vectors.detach(),
+            adjoints=dict(zip(done.places, done.adjoints, strict=True)),
+        )
+        return joined, kept
+
+    @torch.inference_mode(False)
+    @torch.no_grad()
+    def flux_of(self, kept: Kept, velocities: Tensor) -> tuple[Tensor, Tensor]:
+        """Heat flux and its convective part by one forward-mode pass.
+
+        Args:
+            kept: Of an evaluation by a potential with forward mode.
+            velocities: Velocities in Å/fs, shape (n_sites, 3), float64.
+
+        Returns:
+            In eV Å/fs, each of shape (n_systems, 3).
+        """
+
+        def energy(at: Geometry, tap: Tap) -> Tensor:
+            return self.potential(self.batch.graph(at, kept.weights, self.coupling, tap))
+
+        _, gathered = energies_with_rates(energy, kept.geometry, velocities)
+        flux = direct_flux(self.batch, kept.geometry, kept.slopes, velocities)
+        flux = flux + gathered_flux(
+            self.batch, [gathered[place] for place in kept.adjoints], list(kept.adjoints.values())
+        )
+        convective = convective_flux(self.batch, kept.weights, kept.node_energies, velocities)
+        return flux + convective, convective
+
     def _first_derivatives(
         self,
         positions: Tensor,
@@ -205,9 +278,11 @@ class BatchEvaluator:
         pairs: Sequence[Pairs] | PairList,
         wanted: frozenset[str],
         velocities: Tensor | None,
+        *,
+        keeps: bool = False,
     ) -> tuple[dict[str, Tensor], _Pass]:
         geometry = self.batch.geometry(pairs, positions, cells, self.potential.cutoff, self.dtype)
-        done = self._differentiate(geometry, cells, theta, wanted, velocities)
+        done = self._differentiate(geometry, cells, theta, wanted, velocities, keeps=keeps)
         return {**self._energies(done), **self._first_order(done, wanted, velocities)}, done
 
     def _split(self, name: str, values: Tensor) -> Sequence[Tensor]:
@@ -230,6 +305,8 @@ class BatchEvaluator:
         theta: Tensor,
         wanted: frozenset[str],
         velocities: Tensor | None,
+        *,
+        keeps: bool,
     ) -> _Pass:
         by_vectors, by_weights = bool(wanted & BY_VECTORS), bool(wanted & BY_WEIGHTS)
         second = bool(wanted & SECOND_ORDER)
@@ -238,9 +315,12 @@ class BatchEvaluator:
         gradients: list[Tensor] = []
         with torch.set_grad_enabled(by_vectors or by_weights):
             weights = self.batch.node_weights(theta)
-            node_energies, gathered = self._node_energies(geometry, weights, velocities, wanted)
+            node_energies, gathered = self._node_energies(
+                geometry, weights, velocities, taps=keeps or "flux_tensors" in wanted
+            )
             # What depends on nothing here, such as the embedding of frozen networks, carries none.
-            gathered = [record for record in gathered if record.values.requires_grad]
+            places = [n for n, record in enumerate(gathered) if record.values.requires_grad]
+            gathered = [gathered[place] for place in places]
             leaves = [geometry.vectors] if by_vectors else []
             leaves += [theta, weights] if by_weights else []
             inputs = [*leaves, *(record.values for record in gathered)] if leaves else []
@@ -254,7 +334,10 @@ class BatchEvaluator:
                         retain_graph=(
                             second
                             or "flux_tensors" in wanted
-                            or any(record.rates is None for record in gathered)
+                            or (
+                                velocities is not None
+                                and any(record.rates is None for record in gathered)
+                            )
                         ),
                         allow_unused=True,
                         materialize_grads=True,
@@ -274,6 +357,7 @@ class BatchEvaluator:
             by_theta=gradients.pop(0) if by_weights else None,
             by_weights=gradients.pop(0) if by_weights else None,
             adjoints=[adjoint.detach() for adjoint in gradients],
+            places=places,
         )
 
     def _node_energies(
@@ -281,12 +365,13 @@ class BatchEvaluator:
         geometry: Geometry,
         weights: Tensor,
         velocities: Tensor | None,
-        wanted: frozenset[str],
+        *,
+        taps: bool,
     ) -> tuple[Tensor, list[Gathered]]:
         def energy(at: Geometry, tap: Tap | None = None) -> Tensor:
             return self.potential(self.batch.graph(at, weights, self.coupling, tap))
 
-        if velocities is None and "flux_tensors" not in wanted:
+        if velocities is None and not taps:
             return energy(geometry), []
         if velocities is not None and self.potential.has_forward_mode:
             return energies_with_rates(energy, geometry, velocities)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..batch_evaluator import BatchEvaluator
+from ..batch_evaluator import BatchEvaluator, Kept
 from ..graph import Batch, Coupling
 from ..potentials.base import Potential
 from .members import Members
@@ -68,6 +68,7 @@ class Forces:
         self._evaluator = BatchEvaluator(potential, members.batch, coupling, dtype)
         self.lists = NeighbourLists(members, self._evaluator.potential.cutoff, skin)
         self._bias = Bias(members) if members.is_biased else None
+        self._kept: tuple[Kept, tuple[Tensor, Tensor, Tensor]] | None = None
 
     @property
     def potential(self) -> Potential:
@@ -89,19 +90,30 @@ class Forces:
             cells: In Å, shape (n_systems, 3, 3).
             theta: Weights, shape (n_parameters,).
             lambdas: λ of each system, shape (n_systems,).
-            wanted: ``forces``, and ``stress`` or ``weight_gradient`` where needed.
+            wanted: ``forces``, and ``stress`` or ``weight_gradient`` where needed. With
+                ``heat_flux``, what :meth:`heat_flux` needs at these positions is kept.
         """
         listed, problems = self.lists.update(positions, cells)
+        self._kept = None
+        keeps = "heat_flux" in wanted and self.potential.has_forward_mode
+        wanted = wanted - {"heat_flux"}
         try:
-            found = self._evaluator.evaluate_joined(
-                positions=positions, cells=cells, theta=theta, pairs=listed, wanted=wanted
-            )
+            if keeps:
+                found, kept = self._evaluator.evaluate_keeping(
+                    positions=positions, cells=cells, theta=theta, pairs=listed, wanted=wanted
+                )
+                self._kept = kept, (positions, cells, theta)
+            else:
+                found = self._evaluator.evaluate_joined(
+                    positions=positions, cells=cells, theta=theta, pairs=listed, wanted=wanted
+                )
         except torch.OutOfMemoryError:
             raise
         except Exception:  # whatever a potential raises concerns some systems alone
             everyone = range(self._members.n_systems)
             found, _ = self._one_by_one(everyone, positions, cells, theta, wanted)
         if not all(bool(torch.isfinite(found[name]).all()) for name in _NAMES if name in found):
+            self._kept = None
             found, sick = self._isolated(found, positions, cells, theta, wanted)
             problems = {**sick, **problems}
         outputs = self._outputs(found, positions, lambdas)
@@ -111,6 +123,10 @@ class Forces:
         self, positions: Tensor, cells: Tensor, theta: Tensor, velocities: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Heat flux and its convective part in eV Å/fs, each of shape (n_systems, 3)."""
+        if self._kept is not None:
+            kept, where = self._kept
+            if all(a is b for a, b in zip(where, (positions, cells, theta), strict=True)):
+                return self._evaluator.flux_of(kept, velocities)
         listed, _ = self.lists.update(positions, cells)
         found = self._evaluator.evaluate_joined(
             positions=positions,

@@ -68,7 +68,8 @@ QUANTITIES: dict[str, Quantity] = {
             *_components(
                 "convective_heat_flux", "xyz", _FLUX, "eV Å/fs", "component of the convective part"
             ),
-        )
+        ),
+        "heat_flux",
     ),
     "species_currents": Quantity(
         (
