@@ -73,6 +73,10 @@ if campaign.free_energies:
 
     include: "workflow/rules/free_energy.smk"
 
+if campaign.transport:
+
+    include: "workflow/rules/transport.smk"
+
 
 if campaign.training and campaign.training.learning_curve:
 

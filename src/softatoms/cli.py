@@ -21,6 +21,7 @@ from .errors import SoftatomsError
 from .files import check_writable
 from .free_energy import commands as free_energy_commands
 from .order import commands as order_commands
+from .transport import commands as transport_commands
 
 if TYPE_CHECKING:
     from .config import CampaignConfig
@@ -164,6 +165,13 @@ def _parser() -> argparse.ArgumentParser:
         out="table to write",
     )
     free_energy_commands.add_options(free)
+    transport = command(
+        "transport",
+        _transport,
+        "thermal conductivities from fluctuations of the heat flux",
+        out="table of conductivities to write",
+    )
+    transport_commands.add_options(transport)
     curve = command(
         "learning-curve",
         _learning_curve,
@@ -332,6 +340,10 @@ def _order(arguments: argparse.Namespace) -> int:
 
 def _free_energy(arguments: argparse.Namespace) -> int:
     return free_energy_commands.run(_load(arguments), arguments, _say)
+
+
+def _transport(arguments: argparse.Namespace) -> int:
+    return transport_commands.run(_load(arguments), arguments, _say)
 
 
 def _collect(arguments: argparse.Namespace) -> int:

@@ -20,6 +20,11 @@ from .table_schemas_training import (
     PREDICTION,
     TRAINING_HISTORY,
 )
+from .table_schemas_transport import (
+    TRANSPORT,
+    TRANSPORT_CORRELATION,
+    TRANSPORT_SPECTRUM,
+)
 
 METHODS = ("mean_field", "replica", "vegard", "sqs", "random")
 ELASTIC = ("c11", "c22", "c33", "c12", "c13", "c23", "c44", "c55", "c66")
@@ -350,6 +355,9 @@ SCHEMAS = {
         WORKS,
         SWITCHING_PROFILE,
         PHASE_STABILITY,
+        TRANSPORT,
+        TRANSPORT_CORRELATION,
+        TRANSPORT_SPECTRUM,
     )
 }
 """All tables by name."""

@@ -12,7 +12,7 @@ from matplotlib.image import imread
 
 from campaigns import Results, prepare
 from softatoms.config import load_config
-from softatoms.config.figures import OF_FREE_ENERGIES, OF_ORDER, FigureName
+from softatoms.config.figures import OF_FREE_ENERGIES, OF_ORDER, OF_TRANSPORT, FigureName
 from softatoms.errors import SoftatomsError
 from softatoms.figures.data import Binary, CampaignTables, binaries, composition_label
 from softatoms.figures.free_energy import tangents, with_ideal_entropy
@@ -39,8 +39,8 @@ def frame(small_campaign: Results) -> pd.DataFrame:
 
 
 # Drawn by tests/active_learning, tests/composition/test_optimise_stage.py, tests/order and
-# tests/free_energy.
-ELSEWHERE = ("active_learning", "optimisation", *OF_ORDER, *OF_FREE_ENERGIES)
+# tests/free_energy and tests/transport.
+ELSEWHERE = ("active_learning", "optimisation", *OF_ORDER, *OF_FREE_ENERGIES, *OF_TRANSPORT)
 
 
 @pytest.mark.parametrize("name", [n for n in get_args(FigureName) if n not in ELSEWHERE])

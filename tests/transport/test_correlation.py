@@ -111,6 +111,22 @@ def test_a_correlation_that_never_decays_is_not_called_found() -> None:
     assert not plateau(result, "mean").found
 
 
+def test_passing_through_zero_is_no_plateau() -> None:
+    rng = np.random.default_rng(6)
+    times = 10.0 * np.arange(400)
+    curve = np.cos(2.0 * np.pi * times / 400.0) * np.exp(-times / 300.0)
+    noisy = curve + 0.02 * rng.normal(size=(8, 400))
+    tensors = np.einsum("rt,ab->rtab", noisy, np.eye(3))
+    result = GreenKubo(times, tensors, running_integral(tensors, 10.0, axis=1))
+    assert first_dip(result, "xx").cutoff_fs == pytest.approx(110.0, abs=20.0)
+    found = plateau(result, "xx")
+    assert found.found
+    assert 700.0 < found.cutoff_fs < 1900.0
+    rate = 1.0 / 300.0
+    exact = rate / (rate**2 + (2.0 * np.pi / 400.0) ** 2)
+    assert found.kappa == pytest.approx(exact, abs=3.0 * found.stderr)
+
+
 def test_a_single_replica_has_no_plateau() -> None:
     result = GreenKubo(np.arange(4.0), np.ones((1, 4, 3, 3)), np.ones((1, 4, 3, 3)))
     with pytest.raises(TransportError, match="replicas or blocks"):

@@ -55,6 +55,12 @@ def free_energy_shards(pattern):
     return [results("shards", "free_energy", pattern.format(shard=shard)) for shard in shards]
 
 
+def transport_shards(pattern):
+    """The files of all jobs of heat transport."""
+    shards = range(len(campaign.transport.runs()))
+    return [results("shards", "transport", pattern.format(shard=shard)) for shard in shards]
+
+
 def figure_files(*suffixes):
     """The files of all figures of the campaign."""
     return [
@@ -169,6 +175,8 @@ def tables():
     names += ["active_learning", "exploration"] if campaign.active_learning else []
     names += ["physics_checks"] if campaign.physics else []
     names += ["optimisation", "optimisation_path"] if campaign.optimisation else []
+    if campaign.transport:
+        names += ["transport", "transport_correlation", "transport_spectrum"]
     if campaign.order:
         names += ["order", "order_summary"]
         names += ["order_roc"] if campaign.order.is_compared() else []

@@ -29,6 +29,8 @@ FigureName = Literal[
     "switching",
     "work_histograms",
     "free_energies",
+    "transport",
+    "transport_spectrum",
 ]
 
 OF_SCREENING = ("ranking", "pareto")
@@ -67,6 +69,9 @@ OF_FREE_ENERGIES = ("switching", "work_histograms", "free_energies")
 OF_SWITCHING = ("switching", "work_histograms")
 """... and of these, that need switching runs."""
 
+OF_TRANSPORT = ("transport", "transport_spectrum")
+"""Figures drawn from the tables of heat transport."""
+
 OF_BINARIES = ("lattice", "mixing", "free_energy", "bulk_modulus")
 """Figures with one panel per scan of two elements on one sublattice."""
 
@@ -96,7 +101,9 @@ class Figures(Section):
         "number of training frames; order_energies: ordering energies of compounds, with what "
         "experiments found; order_roc: how well they tell ordered compounds; "
         "switching: dE/dλ of switching runs in both directions; work_histograms: their works; "
-        "free_energies: free energies over temperature, vacancies with their concentration.",
+        "free_energies: free energies over temperature, vacancies with their "
+        "concentration; transport: correlations of the heat flux and running conductivities; "
+        "transport_spectrum: spectra of the heat flux and densities of states.",
     )
     control: str | None = Field(
         None,

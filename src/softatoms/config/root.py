@@ -34,6 +34,7 @@ from .figures import (
     OF_SWITCHING,
     OF_TERNARIES,
     OF_TRAINING,
+    OF_TRANSPORT,
     Figures,
 )
 from .free_energies import FreeEnergies
@@ -43,6 +44,7 @@ from .physics import Physics
 from .potential import PotentialSection
 from .screening import Screening
 from .training import Training
+from .transport import Transport
 
 DEPENDS_ON: dict[str, tuple[str, ...]] = {
     "potential": (),
@@ -55,22 +57,30 @@ DEPENDS_ON: dict[str, tuple[str, ...]] = {
     "physics": ("potential", "training", "active_learning"),
     "order": ("potential",),
     "free_energies": ("potential",),
+    "transport": ("potential",),
     "learning_curve": ("training",),
     "figures": (
         *("composition", "screening", "training"),
         *("learning_curve", "active_learning", "physics", "optimisation", "order"),
-        "free_energies",
+        *("free_energies", "transport"),
     ),
     "report": ("figures",),
 }
 """Which sections the result of a stage depends on besides its own."""
 
 
-UNSEEN_IF_ABSENT = ("active_learning", "physics", "optimisation", "order", "free_energies")
+UNSEEN_IF_ABSENT = (
+    *("active_learning", "physics", "optimisation", "order", "free_energies", "transport"),
+)
 """Sections without which fingerprints are what they were before there were such sections."""
 
+BY_POTENTIAL = ("composition", "optimisation", "order", "free_energies", "transport")
+"""Sections that use the potential of the campaign, which may be a trained one."""
 
-STANDING_ALONE = ("dataset", "training", "physics", "optimisation", "order", "free_energies")
+
+STANDING_ALONE = (
+    *("dataset", "training", "physics", "optimisation", "order", "free_energies", "transport"),
+)
 """Sections of which one is enough for a campaign without scans."""
 
 
@@ -101,6 +111,7 @@ class CampaignConfig(Section):
     free_energies: FreeEnergies | None = Field(
         None, description="Vacancies and changes of composition at temperatures; none if empty."
     )
+    transport: Transport | None = Field(None, description="Thermal conductivities; none if empty.")
     figures: Figures = Field(default_factory=Figures, description="Figures.")
 
     def n_tasks(self) -> int:
@@ -174,7 +185,7 @@ class CampaignConfig(Section):
         Args:
             section: ``potential``, ``composition``, ``screening``, ``optimisation``, ``dataset``,
                 ``training``, ``learning_curve``, ``active_learning``, ``physics``, ``order``,
-                ``figures`` or ``report``.
+                ``transport``, ``figures`` or ``report``.
 
         Returns:
             64 hexadecimal digits.
@@ -186,7 +197,7 @@ class CampaignConfig(Section):
             if name not in wanted:
                 wanted.append(name)
                 waiting += DEPENDS_ON[name]
-                if name in ("composition", "optimisation", "order") and self.potential.is_trained:
+                if name in BY_POTENTIAL and self.potential.is_trained:
                     waiting += self.trained_by()
         values = {
             name: self._values(name)
@@ -233,6 +244,9 @@ class CampaignConfig(Section):
         if section == "free_energies" and self.free_energies is not None:
             compute = self.compute
             own = [self.free_energies.values(), *map(content_digest, self.free_energies.files())]
+        if section == "transport" and self.transport is not None:
+            compute = self.compute
+            own = self.transport.fingerprint()
             return [own, self.campaign.seed, compute.device, compute.dtype]
         if section == "composition":
             compute = self.compute
@@ -287,6 +301,13 @@ class CampaignConfig(Section):
             if not own and not found:
                 covered = self.energy_function().elements()
                 found += self.free_energies.uncovered(covered, key_of_free)
+        if self.transport is not None:
+            key_of_transport: Key = ("transport",)
+            own = self.transport.problems(key_of_transport)
+            own = own or self.transport.uncovered(
+                () if found else self.energy_function().elements(), key_of_transport
+            )
+            found += own
         found += self.figures.problems(("figures",))
         for index, name in enumerate(self.figures.names):
             key: Key = ("figures", "names", index)
@@ -302,6 +323,8 @@ class CampaignConfig(Section):
                 found.append(Problem(key, f"'{name}' needs the section 'optimisation'"))
             found += self._problems_of_order_figure(name, key)
             found += self._problems_of_free_energy_figure(name, key)
+            if name in OF_TRANSPORT and self.transport is None:
+                found.append(Problem(key, f"'{name}' needs the section 'transport'"))
             if name in OF_PHYSICS and self.physics is None:
                 found.append(Problem(key, f"'{name}' needs the section 'physics'"))
             elif name in OF_ENSEMBLES and self.training and self.training.size < 2:

@@ -125,6 +125,22 @@ class CampaignTables:
         return read_table(self.folder / "phase_stability.parquet", "phase_stability")
 
     @cached_property
+    def transport(self) -> Table:
+        """The table ``transport``."""
+        return read_table(self.folder / "transport.parquet", "transport")
+
+    @cached_property
+    def transport_correlation(self) -> Table:
+        """The table ``transport_correlation``."""
+        path = self.folder / "transport_correlation.parquet"
+        return read_table(path, "transport_correlation")
+
+    @cached_property
+    def transport_spectrum(self) -> Table:
+        """The table ``transport_spectrum``."""
+        return read_table(self.folder / "transport_spectrum.parquet", "transport_spectrum")
+
+    @cached_property
     def calibration(self) -> Table:
         """The table ``calibration``."""
         return read_table(self.folder / "calibration.parquet", "calibration")

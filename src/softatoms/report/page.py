@@ -17,7 +17,7 @@ import yaml
 from ..errors import SoftatomsError
 from ..figures.data import CampaignTables, composition_label
 from ..files import write_text
-from . import free_energy, optimisation, order, physics, screening, training
+from . import free_energy, optimisation, order, physics, screening, training, transport
 from .numbers import key_numbers
 from .parts import Part, html_table
 
@@ -51,7 +51,7 @@ _TRAILING = ("occupation", "scan", "composition_id", "status", "error")
 
 _RANKS_SHOWN = 25
 
-_STAGES = (screening, training, physics, optimisation, order, free_energy)
+_STAGES = (screening, training, physics, optimisation, order, free_energy, transport)
 """What the page has a part for, in the order of the parts."""
 
 _ORIGINS = (
@@ -61,6 +61,7 @@ _ORIGINS = (
     ("optimisation", "optimisation"),
     ("order", "order_summary"),
     ("free_energies", "free_energy"),
+    ("transport", "transport"),
 )
 """Sections of a campaign, and a table that each one has."""
 

@@ -9,7 +9,7 @@ from ase.data import chemical_symbols
 from scipy.stats import chi2
 
 from .. import units
-from .correlation import GreenKubo, conductivity_factor, standard_error
+from .correlation import GreenKubo, conductivity_factor, drowned, standard_error
 from .diffusion import Displacement, displacements
 from .errors import TransportError
 from .spectra import Array
@@ -64,10 +64,7 @@ def correlation_time(correlation: GreenKubo) -> float:
     slowly the part decays that carries heat.
     """
     curve = correlation.running_along("mean").mean(axis=0)
-    noise = standard_error(correlation.correlation_along("mean"))
-    values = np.abs(correlation.correlation_along("mean").mean(axis=0))
-    drowned = values < noise
-    end = int(np.argmax(drowned)) if drowned.any() else len(curve) - 1
+    end = drowned(correlation.correlation_along("mean"))[0]
     below = np.flatnonzero(curve[: end + 1] < 0.5 * curve[end])
     return float(correlation.times[below[-1] + 1 if len(below) else 0])
 

@@ -182,7 +182,8 @@ def first_dip(result: GreenKubo, direction: str, *, smoothing_fs: float = 0.0) -
 def plateau(result: GreenKubo, direction: str, *, smoothing_fs: float = 0.0) -> Estimate:
     """Mean of κ(t) from where the correlation drowns in its noise to twice that time.
 
-    The noise is the spread between replicas, and so needs at least two of them.
+    The noise is the spread between replicas, and so needs at least two of them. A correlation that
+    only passes through zero has not drowned: see :func:`drowned`.
 
     Args:
         result: The running conductivities.
@@ -195,15 +196,36 @@ def plateau(result: GreenKubo, direction: str, *, smoothing_fs: float = 0.0) -> 
     if result.n_replicas < 2:
         raise TransportError("a plateau is told from noise by replicas or blocks: take at least 2")
     curves = _smooth(result.correlation_along(direction), result, smoothing_fs)
-    index, found = _first(np.abs(curves.mean(axis=0)) < standard_error(curves))
+    index, found = drowned(curves)
     last = min(2 * index, len(result.times) - 1)
     values = result.running_along(direction)[:, index : last + 1].mean(axis=1)
     return Estimate(
         kappa=float(values.mean()),
         stderr=float(standard_error(values)),
         cutoff_fs=float(result.times[index]),
-        found=found and 2 * index < len(result.times),
+        found=found,
     )
+
+
+def drowned(curves: Array) -> tuple[int, bool]:
+    """First lag t from which to 2t a mean correlation is as small as its noise.
+
+    Args:
+        curves: Correlation of every replica, shape (n_replicas, n_lags).
+
+    Returns:
+        Index of the lag, and whether there is one within half of the lags; else the index of half.
+    """
+    squares = np.cumsum(curves.mean(axis=0) ** 2)
+    noise = np.cumsum(standard_error(curves) ** 2)
+    starts = np.arange(1, (curves.shape[1] - 1) // 2 + 1)
+    if len(starts) == 0:
+        return 0, False
+    ends = 2 * starts
+    # Of pure noise the sums are equal on average.
+    met = squares[ends] - squares[starts - 1] < 2.0 * (noise[ends] - noise[starts - 1])
+    index, found = _first(met)
+    return int(starts[index]), found
 
 
 def _along(tensors: Array, direction: str) -> Array:

@@ -1,5 +1,6 @@
 """Runs that sample the heat flux: a cell, thermal equilibrium, and many replicas without a bath.
 
+    melt            all replicas hot, in the cell that is given (if a liquid is wanted)
     cell            all replicas at constant pressure; the mean cell is kept (if wanted)
     equilibration   all replicas at constant temperature in that cell
     production      all replicas at constant energy, the heat flux every few steps
@@ -55,6 +56,8 @@ class Plan:
         flux_every: Steps between samples of the flux.
         seed: Seed of the whole.
         friction: Of the Langevin thermostat of the equilibration in 1/fs.
+        melt_temperature: Temperature in K of a first phase, as long as the equilibration, that
+            melts a crystal; None for none.
         cell_steps: Steps at constant pressure before; 0 keeps the cell that is given. The cell is
             averaged over the second half of them.
         cell: How the cell may strain in them.
@@ -75,6 +78,7 @@ class Plan:
     flux_every: int = 1
     seed: int = 0
     friction: float = 0.01
+    melt_temperature: float | None = None
     cell_steps: int = 0
     cell: Strain = "isotropic"
     pressure: float = 0.0
@@ -87,6 +91,8 @@ class Plan:
     def __post_init__(self) -> None:
         for name in ("temperature", "timestep", "friction"):
             check_positive(getattr(self, name), name)
+        if self.melt_temperature is not None:
+            check_positive(self.melt_temperature, "melt_temperature")
         for name, least in (
             ("n_replicas", 2),
             ("equilibration_steps", 0),
@@ -198,10 +204,12 @@ class _Phases:
             list(self.systems.values()),
             [
                 Settings(
-                    timestep=self.plan.timestep,
-                    temperature=self.plan.temperature,
-                    seed=self._seed(name),
-                    **settings,  # type: ignore[arg-type]
+                    **{  # type: ignore[arg-type]
+                        "timestep": self.plan.timestep,
+                        "temperature": self.plan.temperature,
+                        "seed": self._seed(name),
+                        **settings,
+                    }
                 )
                 for name in names
             ],
@@ -267,7 +275,12 @@ def run_replicas(
         "compressibility": plan.compressibility,
         "barostat_time": plan.barostat_time,
     }
-    going = phases.run("cell", plan.cell_steps, barostat, [Observer("cell", ("cell",), 10)])
+    hot = {**bath, "temperature": plan.melt_temperature}
+    n_hot = 0 if plan.melt_temperature is None else plan.equilibration_steps
+    going = phases.run("melt", n_hot, hot)
+    going = going and phases.run(
+        "cell", plan.cell_steps, barostat, [Observer("cell", ("cell",), 10)]
+    )
     if going and plan.cell_steps:
         cell = mean_cell(read_samples(where.folder / "cell", "cell"), phases.systems)
         soft = _in_cell(soft, cell)
