@@ -44,6 +44,9 @@ MASS = 39.948
 TIMESTEP_FS = 4.0
 EVERY = 5
 CELLS = 3
+LAGS = 400
+"""Lags of correlations: 8 ps."""
+
 BINS = 12
 """Bands in which densities of states are compared."""
 
@@ -205,9 +208,7 @@ def same_configuration(state: State, folder: Path) -> list[Claim]:
     ]
 
 
-def own_run(
-    state: State, replicas: int, steps: int, velocity_steps: int, folder: Path
-) -> tuple[Array, Array]:
+def own_run(state: State, options: argparse.Namespace, folder: Path) -> tuple[Array, Array]:
     """Heat fluxes and velocities of our replicas."""
     potential = sa.load_potential("lj", **ARGON)
     soft = sa.SoftAtoms.from_ase(lattice(state))
@@ -223,12 +224,12 @@ def own_run(
     plan = Plan(
         temperature=state.temperature,
         timestep=TIMESTEP_FS,
-        n_replicas=replicas,
-        equilibration_steps=5000,
-        production_steps=steps,
+        n_replicas=options.replicas,
+        equilibration_steps=options.equilibration,
+        production_steps=options.steps,
         flux_every=EVERY,
         friction=0.005,
-        velocity_steps=velocity_steps,
+        velocity_steps=options.velocity_steps,
         velocities_every=EVERY,
     )
     finished = run_replicas(potential, soft, plan, Where(folder / state.name))
@@ -250,7 +251,7 @@ def conductivities(state: State, flux: Array) -> dict[str, tuple[float, float]]:
         spacing_fs=spacing,
         volume=volume,
         temperature=state.temperature,
-        n_lags=flux.shape[1] // 10,
+        n_lags=LAGS,
     )
     direct = plateau(result, "mean")
     return {
@@ -289,6 +290,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=40_000, help="steps of ours, per replica")
     parser.add_argument("--replicas", type=int, default=8, help="replicas of ours")
+    parser.add_argument("--equilibration", type=int, default=5_000, help="steps of ours before")
+    parser.add_argument("--lammps-steps", type=int, default=40_000, help="steps of LAMMPS")
     parser.add_argument("--lammps-replicas", type=int, default=16, help="replicas of LAMMPS")
     parser.add_argument("--velocity-steps", type=int, default=5_000)
     parser.add_argument("--folder", type=Path, help="keeps runs, and goes on with those there")
@@ -311,12 +314,10 @@ def compare(state: State, options: argparse.Namespace, folder: Path) -> list[Cla
     for seed in range(options.lammps_replicas):
         path = folder / f"{state.name}-{seed}.npz"
         if not path.exists():
-            work = (str(path), str(1000 + 17 * seed), str(options.steps))
+            work = (str(path), str(1000 + 17 * seed), str(options.lammps_steps))
             in_lammps("run", state.name, *work, str(options.velocity_steps))
         theirs.append(np.load(path))
-    flux, velocities = own_run(
-        state, options.replicas, options.steps, options.velocity_steps, folder
-    )
+    flux, velocities = own_run(state, options, folder)
     own = conductivities(state, flux)
     other = conductivities(state, np.stack([run["flux"] for run in theirs]))
     for method, (kappa, error) in own.items():

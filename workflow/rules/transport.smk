@@ -5,7 +5,7 @@ rule transport:
     input:
         config=ancient(CAMPAIGN_FILE),
         files=campaign.transport.files(),
-        model=scanned_model(),
+        model=[] if campaign.transport.potential else scanned_model(),
     output:
         table=results("shards", "transport", "{shard}.parquet"),
         correlation=results("shards", "transport", "{shard}.correlation.parquet"),

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from .base import Identifier, Key, PositiveFloat, PositiveInt, Problem, Section
 from .physics import Crystal
+from .potential import PotentialSection
 
 Vector = Annotated[list[int], Field(min_length=3, max_length=3)]
 Natural = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -112,6 +113,9 @@ class Transport(Section):
     systems: dict[Identifier, TransportSystem] = Field(
         min_length=1, description="Crystals and liquids by name."
     )
+    potential: PotentialSection | None = Field(
+        None, description="Energy function of these runs; that of the campaign if empty."
+    )
     coupling: Literal["mean_field", "replica"] = Field(
         "mean_field", description="Coupling of soft sites, of files with partial occupancies."
     )
@@ -133,11 +137,15 @@ class Transport(Section):
     def fingerprint(self) -> list[Any]:
         """Everything in it that results depend on."""
         contents = [hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in self.files()]
-        return [self.model_dump(mode="json"), contents]
+        own = self.potential
+        saved = own.description().get("sha256") if own is not None and own.is_saved else None
+        return [self.model_dump(mode="json"), contents, saved]
 
     def problems(self, key: Key) -> list[Problem]:
         """What is wrong beyond types."""
         found: list[Problem] = []
+        if self.potential is not None:
+            found += self.potential.problems((*key, "potential"))
         for name, system in self.systems.items():
             found += system.problems((*key, "systems", name))
         for name, every in (
@@ -155,7 +163,14 @@ class Transport(Section):
         return found
 
     def uncovered(self, covered: tuple[str, ...], key: Key) -> list[Problem]:
-        """A problem for every element that a potential does not cover."""
+        """A problem for every element that the potential does not cover.
+
+        Args:
+            covered: Elements of the potential of the campaign.
+            key: Where the section stands.
+        """
+        if self.potential is not None:
+            covered = self.potential.elements()
         return [
             Problem(
                 (*key, "systems", name, "elements", index),

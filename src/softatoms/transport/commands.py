@@ -89,9 +89,10 @@ def run(config: CampaignConfig, arguments: argparse.Namespace, load: Load, say: 
         rows, sha256 = {name: one for name, (one, _) in merged.items()}, merged["transport"][1]
     else:
         try:
-            potential = load(config, arguments.model)
+            potential = _potential(config, arguments.model, load)
         except SoftatomsError as error:
-            raise SoftatomsError(f"{arguments.config}: potential: {error}") from None
+            key = "potential" if config.transport.potential is None else "transport.potential"
+            raise SoftatomsError(f"{arguments.config}: {key}: {error}") from None
         sha256 = potential.sha256()
         found = stage.run_job(
             config,
@@ -108,3 +109,11 @@ def run(config: CampaignConfig, arguments: argparse.Namespace, load: Load, say: 
     failed = sum(row["status"] != "ok" for row in rows["transport"])
     say(f"{arguments.out}: {len(rows['transport'])} numbers, {failed} of them without a value")
     return 0
+
+
+def _potential(config: CampaignConfig, model: Path | None, load: Load) -> Potential:
+    """The energy function of the section, or of the campaign."""
+    from ..potentials.registry import load_potential
+
+    own = None if config.transport is None else config.transport.potential
+    return load(config, model) if own is None else load_potential(own.name, **own.options)
