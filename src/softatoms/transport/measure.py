@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -265,7 +265,7 @@ def _with_warnings(
             for other in others
             if (other.method, other.direction) == (method, one.direction)
         ]
-    return Conductivity(**{**one.__dict__, "warnings": tuple(text for text in told if text)})
+    return replace(one, warnings=tuple(text for text in told if text))
 
 
 def _disagreement(name: str, one: Conductivity, other: Conductivity) -> str:
