@@ -13,9 +13,7 @@ if TYPE_CHECKING:
     import argparse
 
     from ..config import CampaignConfig
-    from ..potentials.base import Potential
 
-Load = Callable[["CampaignConfig", Path | None], "Potential"]
 Say = Callable[[str], None]
 
 
@@ -45,13 +43,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--spectra", nargs="+", type=Path, help="with --tables: their spectra")
 
 
-def run(config: CampaignConfig, arguments: argparse.Namespace, load: Load, say: Say) -> int:
+def run(config: CampaignConfig, arguments: argparse.Namespace, say: Say) -> int:
     """Run the command.
 
     Args:
         config: The campaign.
         arguments: Of the command line.
-        load: Loads the potential of the campaign.
         say: Is told one line per run and table.
 
     Raises:
@@ -69,6 +66,7 @@ def run(config: CampaignConfig, arguments: argparse.Namespace, load: Load, say: 
     if arguments.minutes is not None and not arguments.minutes > 0.0:
         raise SoftatomsError(f"--minutes: must be positive, got {arguments.minutes:g}")
     from .. import provenance
+    from ..campaign_potential import campaign_potential
     from . import stage
 
     # Read now, and kept: the sources may change while the job runs.
@@ -88,11 +86,13 @@ def run(config: CampaignConfig, arguments: argparse.Namespace, load: Load, say: 
         }
         rows, sha256 = {name: one for name, (one, _) in merged.items()}, merged["transport"][1]
     else:
-        try:
-            potential = _potential(config, arguments.model, load)
-        except SoftatomsError as error:
-            key = "potential" if config.transport.potential is None else "transport.potential"
-            raise SoftatomsError(f"{arguments.config}: {key}: {error}") from None
+        potential = campaign_potential(
+            config,
+            model=arguments.model,
+            source=arguments.config,
+            own=config.transport.potential,
+            own_key="transport.potential",
+        )
         sha256 = potential.sha256()
         found = stage.run_job(
             config,
@@ -109,11 +109,3 @@ def run(config: CampaignConfig, arguments: argparse.Namespace, load: Load, say: 
     failed = sum(row["status"] != "ok" for row in rows["transport"])
     say(f"{arguments.out}: {len(rows['transport'])} numbers, {failed} of them without a value")
     return 0
-
-
-def _potential(config: CampaignConfig, model: Path | None, load: Load) -> Potential:
-    """The energy function of the section, or of the campaign."""
-    from ..potentials.registry import load_potential
-
-    own = None if config.transport is None else config.transport.potential
-    return load(config, model) if own is None else load_potential(own.name, **own.options)
