@@ -89,21 +89,23 @@ class Figures(Section):
     """Figures of the campaign, each as PNG and PDF."""
 
     names: list[FigureName] = Field(
-        ["lattice", "mixing", "free_energy", "bulk_modulus"],
-        description="lattice, mixing, free_energy, bulk_modulus: one panel per scan of two "
-        "elements on one sublattice; ternary: maps over the compositions of three elements on one "
-        "sublattice, with gradients; pair_map: extreme mixing energy of every pair of elements; "
-        "ranking: the best of a screening; pareto: its objectives over each other; parity: "
-        "predictions of the trained potential over labels; training: its errors over epochs; "
-        "active_learning: errors and uncertainty over rounds; physics_checks: properties of "
-        "crystals by the model over those it is compared with; optimisation: paths of searches; "
-        "uncertainty: errors of an ensemble over its spread; learning_curve: errors over the "
-        "number of training frames; order_energies: ordering energies of compounds, with what "
-        "experiments found; order_roc: how well they tell ordered compounds; "
-        "switching: dE/dλ of switching runs in both directions; work_histograms: their works; "
-        "free_energies: free energies over temperature, vacancies with their "
-        "concentration; transport: correlations of the heat flux and running conductivities; "
-        "transport_spectrum: spectra of the heat flux and densities of states.",
+        ["lattice", "mixing", "free_energy", "bulk_modulus", "ternary"],
+        description="By default those of these five that the scans allow. lattice, mixing, "
+        "free_energy, bulk_modulus: one panel per scan of two elements on one sublattice; "
+        "ternary: maps over the compositions of three elements on one sublattice, with "
+        "gradients; pair_map: extreme mixing energy of every pair of elements; ranking: "
+        "the best of a screening; pareto: its objectives over each other; parity: "
+        "predictions of the trained potential over labels; training: its errors over "
+        "epochs; active_learning: errors and uncertainty over rounds; physics_checks: "
+        "properties of crystals by the model over those it is compared with; "
+        "optimisation: paths of searches; uncertainty: errors of an ensemble over its "
+        "spread; learning_curve: errors over the number of training frames; "
+        "order_energies: ordering energies of compounds, with what experiments found; "
+        "order_roc: how well they tell ordered compounds; switching: dE/dλ of switching "
+        "runs in both directions; work_histograms: their works; free_energies: free "
+        "energies over temperature, vacancies with their concentration; transport: "
+        "correlations of the heat flux and running conductivities; transport_spectrum: "
+        "spectra of the heat flux and densities of states.",
     )
     control: str | None = Field(
         None,
@@ -117,6 +119,10 @@ class Figures(Section):
         description="Temperatures of the figure free_energy, in K.",
     )
     dots_per_inch: PositiveInt = Field(150, le=600, description="Resolution of the PNG files.")
+
+    def are_chosen(self) -> bool:
+        """Whether the campaign names its figures; if not, those are drawn that it allows."""
+        return "names" in self.model_fields_set
 
     def problems(self, key: Key) -> list[Problem]:
         """What is wrong beyond types."""

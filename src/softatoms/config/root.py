@@ -17,26 +17,8 @@ from .campaign import Campaign
 from .composition import Composition
 from .compute import Compute
 from .dataset import Dataset
-from .figures import (
-    FEWEST_POINTS,
-    OF_ACTIVE_LEARNING,
-    OF_BINARIES,
-    OF_COMPARED_ORDER,
-    OF_CURVES,
-    OF_ENSEMBLES,
-    OF_FREE_ENERGIES,
-    OF_LEARNING_CURVES,
-    OF_OBJECTIVES,
-    OF_OPTIMISATION,
-    OF_ORDER,
-    OF_PHYSICS,
-    OF_SCREENING,
-    OF_SWITCHING,
-    OF_TERNARIES,
-    OF_TRAINING,
-    OF_TRANSPORT,
-    Figures,
-)
+from .figure_needs import unmet
+from .figures import Figures
 from .free_energies import FreeEnergies
 from .optimisation import Optimisation
 from .order import Order
@@ -135,8 +117,14 @@ class CampaignConfig(Section):
         return self.composition
 
     def figure_names(self) -> list[str]:
-        """Names of the figures, each of which becomes ``<name>.png`` and ``<name>.pdf``."""
-        return list(self.figures.names)
+        """Names of the figures, each of which becomes ``<name>.png`` and ``<name>.pdf``.
+
+        Where the campaign names none, those of the default that its scans allow.
+        """
+        names: list[str] = list(self.figures.names)
+        if self.figures.are_chosen():
+            return names
+        return [name for name in names if not unmet(self, name, is_sound=True)]
 
     def elements(self) -> tuple[str, ...]:
         """All elements of the campaign, sorted; files of parents are read for theirs."""
@@ -237,17 +225,14 @@ class CampaignConfig(Section):
             return [values, self.campaign.seed, compute.device, compute.dtype]
         if section == "optimisation" and self.optimisation is not None:
             return [values, self.campaign.seed, self.compute.device, self.compute.dtype]
+        common = [self.campaign.seed, self.compute.device, self.compute.dtype]
         if section == "order" and self.order is not None:
-            compute = self.compute
-            own = self.order.fingerprint()
-            return [own, self.campaign.seed, compute.device, compute.dtype]
+            return [self.order.fingerprint(), *common]
         if section == "free_energies" and self.free_energies is not None:
-            compute = self.compute
             own = [self.free_energies.values(), *map(content_digest, self.free_energies.files())]
+            return [own, *common]
         if section == "transport" and self.transport is not None:
-            compute = self.compute
-            own = self.transport.fingerprint()
-            return [own, self.campaign.seed, compute.device, compute.dtype]
+            return [self.transport.fingerprint(), *common]
         if section == "composition":
             compute = self.compute
             files = self.composition.sources() if self.composition else ()
@@ -309,63 +294,12 @@ class CampaignConfig(Section):
             )
             found += own
         found += self.figures.problems(("figures",))
-        for index, name in enumerate(self.figures.names):
-            key: Key = ("figures", "names", index)
-            if name in OF_SCREENING and self.screening is None:
-                found.append(Problem(key, f"'{name}' needs the section 'screening'"))
-            elif name in OF_OBJECTIVES and self.screening and not self.screening.objectives:
-                found.append(Problem(key, f"'{name}' needs 'screening.objectives'"))
-            if name in OF_TRAINING and self.training is None:
-                found.append(Problem(key, f"'{name}' needs the section 'training'"))
-            if name in OF_ACTIVE_LEARNING and self.active_learning is None:
-                found.append(Problem(key, f"'{name}' needs the section 'active_learning'"))
-            if name in OF_OPTIMISATION and self.optimisation is None:
-                found.append(Problem(key, f"'{name}' needs the section 'optimisation'"))
-            found += self._problems_of_order_figure(name, key)
-            found += self._problems_of_free_energy_figure(name, key)
-            if name in OF_TRANSPORT and self.transport is None:
-                found.append(Problem(key, f"'{name}' needs the section 'transport'"))
-            if name in OF_PHYSICS and self.physics is None:
-                found.append(Problem(key, f"'{name}' needs the section 'physics'"))
-            elif name in OF_ENSEMBLES and self.training and self.training.size < 2:
-                message = f"'{name}' needs an ensemble: training.size of at least 2"
-                found.append(Problem(key, message))
-            elif name in OF_LEARNING_CURVES and self.training and not self.training.learning_curve:
-                message = f"'{name}' needs the section 'training.learning_curve'"
-                found.append(Problem(key, message))
-            if name in OF_BINARIES and not found and not self.binary_scans():
-                message = f"'{name}' needs a scan of two elements on one sublattice"
-                found.append(Problem(key, message))
-            if name in OF_TERNARIES and not found and not self.ternary_scans():
-                message = f"'{name}' needs a scan of three elements on one sublattice"
-                found.append(Problem(key, message))
-            if name in OF_CURVES and not found and self._most_points() < FEWEST_POINTS:
-                message = f"'{name}' needs a scan of two elements with at least {FEWEST_POINTS}"
-                found.append(Problem(key, f"{message} compositions, got {self._most_points()}"))
+        for index, name in enumerate(self.figures.names if self.figures.are_chosen() else []):
+            message = unmet(self, name, is_sound=not found)
+            found += [Problem(("figures", "names", index), message)] if message else []
         if not found:
             found += self._uncovered_elements()
         return found
-
-    def _problems_of_order_figure(self, name: str, key: Key) -> list[Problem]:
-        if name not in OF_ORDER:
-            return []
-        if self.order is None:
-            return [Problem(key, f"'{name}' needs the section 'order'")]
-        sound = name in OF_COMPARED_ORDER and not self.order.problems(())
-        if sound and not self.order.is_compared():
-            message = f"'{name}' needs compounds with and without order by experiment in 'order'"
-            return [Problem(key, message)]
-        return []
-
-    def _problems_of_free_energy_figure(self, name: str, key: Key) -> list[Problem]:
-        if name not in OF_FREE_ENERGIES:
-            return []
-        if self.free_energies is None:
-            return [Problem(key, f"'{name}' needs the section 'free_energies'")]
-        if name in OF_SWITCHING and not self.free_energies.is_sampled():
-            message = f"'{name}' needs 'alchemical' or 'frenkel_ladd' among methods"
-            return [Problem(key, message)]
-        return []
 
     def _problems_of_rounds(self, section: ActiveLearning) -> list[Problem]:
         """What active learning needs of other sections."""
@@ -434,12 +368,6 @@ class CampaignConfig(Section):
             message = "is required, as the potential of the campaign is trained on this dataset"
             found.append(Problem(("dataset", "dynamics_potential"), message))
         return found
-
-    def _most_points(self) -> int:
-        """Compositions on the finest scan of two elements."""
-        names = self.binary_scans()
-        scans = [scan for scan in self.scanned().scans if scan.name in names]
-        return max((scan.points() for scan in scans), default=0)
 
     def _uncovered_elements(self) -> list[Problem]:
         covered = self.energy_function().elements()
