@@ -120,7 +120,7 @@ def test_a_stopped_job_goes_on_to_the_same_numbers(whole: Path, tmp_path: Path) 
     config = write(tmp_path, CAMPAIGN)
     checkpoint = ("--checkpoint", tmp_path / "checkpoint")
     stops = 0
-    while free_energy(config, tmp_path, *checkpoint, "--minutes", 0.02 + 0.01 * stops) == REQUEUE:
+    while free_energy(config, tmp_path, *checkpoint, "--minutes", 0.02 + 0.06 * stops) == REQUEUE:
         assert not (tmp_path / "free_energy.parquet").exists()
         stops += 1
         assert stops < 60

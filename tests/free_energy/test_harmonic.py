@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from ase import Atoms
 from ase.build import bulk
 from ase.data import atomic_masses, atomic_numbers
+from torch import Tensor
 
 import softatoms as sa
 from softatoms.errors import OptionError
@@ -15,9 +17,12 @@ from softatoms.free_energy.harmonic_vacancy import (
     harmonic_vacancy,
     quasi_harmonic_vacancy,
 )
-from softatoms.free_energy.hessian import crystal_hessian, hessian_rows
+from softatoms.free_energy.hessian import crystal_hessian, hessian_rows, smooth_hessian_rows
+from softatoms.gather import gather, unchanged
+from softatoms.graph import Graph
 from softatoms.physics.crystals import DEFAULT, rest
 from softatoms.physics.errors import PhysicsError
+from softatoms.potentials.harmonic import Harmonic
 from softatoms.units import BOLTZMANN_EV_PER_K, EV_PER_AMU_ANG2_FS2, HBAR_EV_FS
 
 COPPER = sa.load_potential("gupta", elements=["Cu"])
@@ -109,6 +114,30 @@ def test_second_derivatives_are_those_of_finite_differences() -> None:
             forces = [out.forces.numpy() for out in sa.evaluate_batch(COPPER, ends)]
             expected = (forces[1] - forces[0]) / (2.0 * step)
             np.testing.assert_allclose(rows[index, axis], expected, rtol=1e-5, atol=1e-6)
+
+
+class Cusped(Harmonic):
+    """Springs with a rounded cusp of 1 eV/Å² at their length, which is gone after 0.001 Å."""
+
+    def interaction(self, graph: Graph) -> Tensor:
+        edges = graph.edges
+        lengths = edges.vectors.norm(dim=1)
+        away = lengths - LENGTH / 2.0**0.5
+        rounded = torch.where(away.abs() < 0.5, 1e-4 * torch.sqrt(away**2 + 1e-8), 0.0 * away)
+        cusp = gather(edges, unchanged, edge=(0.5 * rounded,), is_last=True)
+        return super().interaction(graph) + cusp
+
+
+def test_cusps_that_no_vibration_feels_are_looked_over() -> None:
+    large = sa.SoftAtoms.from_ase(aluminium()).repeat((3, 3, 3))
+    cusped = Cusped(lattice="fcc", a=LENGTH, stiffness=STIFFNESS)
+    plain, is_smooth = smooth_hessian_rows(SPRINGS, large, sites=[0])
+    assert is_smooth
+    found, is_smooth = smooth_hessian_rows(cusped, large, sites=[0])
+    assert not is_smooth
+    np.testing.assert_allclose(found, plain, rtol=0.0, atol=0.02 * np.abs(plain).max())
+    sharp = hessian_rows(cusped, large, sites=[0])
+    assert np.abs(sharp - plain).max() > 0.1 * np.abs(plain).max()
 
 
 def test_one_cell_gives_the_second_derivatives_of_all() -> None:

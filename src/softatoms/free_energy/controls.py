@@ -108,10 +108,12 @@ def _harmonic_vacancy(potential: Potential, task: Task) -> Rows:
     found = compute(
         potential, task.cell, repeat=task.repeat, site=task.site, settings=task.settings
     )
+    share = primitive_volume(task.cell) / float(abs(np.linalg.det(task.cell.cell)))
+    per_primitive = share * len(task.cell)
     rows = []
     for kelvin in task.temperatures:
         try:
-            volume = found.cell_volume if is_static else found.volume_at(kelvin)
+            volume = found.cell_volume / per_primitive if is_static else found.volume_at(kelvin)
             values = {
                 "value_ev": found.formation(kelvin),
                 "quantum_ev": found.formation(kelvin, "quantum"),

@@ -20,7 +20,7 @@ from ..physics.errors import PhysicsError
 from ..physics.phonons import TRANSLATIONS
 from ..units import EV_PER_AMU_ANG2_FS2, HBAR_EV_FS
 from .einstein import centre_of_mass_free_energy, thermal_energy
-from .hessian import crystal_hessian, hessian_rows
+from .hessian import crystal_hessian, smooth_hessian_rows
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -48,6 +48,8 @@ class Vibrations:
         n_sites: Sites.
         mass: Of all sites in amu.
         drift: Largest force in eV/Å² that a common translation cost, before it was taken out.
+        is_smooth: Whether second derivatives are from automatic differentiation; otherwise from
+            differences of forces, as they were not smooth enough.
     """
 
     energy: float
@@ -55,6 +57,7 @@ class Vibrations:
     n_sites: int
     mass: float
     drift: float
+    is_smooth: bool = True
 
     def vibrational(self, temperature: float, statistics: Statistics = "classical") -> float:
         """Free energy of the vibrations alone in eV.
@@ -113,7 +116,7 @@ def vibrations(
     if len(soft) < 2:
         raise OptionError("a crystal of one site has no vibrations: raise repeat")
     sites = None if first_cell is None else range(first_cell)
-    rows = hessian_rows(potential, soft, sites=sites, **settings.evaluation())
+    rows, is_smooth = smooth_hessian_rows(potential, soft, sites=sites, **settings.evaluation())
     size = 3 * len(soft)
     if first_cell is None:
         matrix = rows.reshape(size, size)
@@ -124,7 +127,7 @@ def vibrations(
     if not (masses > 0.0).all():
         raise PhysicsError("a site without mass has no frequency")
     quanta, drift = _quanta(0.5 * (matrix + matrix.T), masses)
-    return Vibrations(energy, quanta, len(soft), float(masses.sum()), drift)
+    return Vibrations(energy, quanta, len(soft), float(masses.sum()), drift, is_smooth)
 
 
 def perfect_crystal(
