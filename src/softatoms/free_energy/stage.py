@@ -88,13 +88,14 @@ def run_job(
         raise SoftatomsError(
             f"--shard: there is no job {shard}; the jobs are numbered 0 to {len(jobs) - 1}"
         )
-    chosen = list(enumerate(jobs)) if shard is None else [(shard, jobs[shard])]
-    identity = _identity(config, potential)
+    chosen = jobs if shard is None else [jobs[shard]]
     rows: dict[str, Rows] = {name: [] for name in TABLES}
-    for number, (name, temperatures) in chosen:
+    for name, temperatures in chosen:
         task = task_from(config, name, temperatures)
-        # Another configuration, potential or program starts anew, in a folder of its own.
-        folder = None if checkpoint is None else checkpoint / f"{identity[:16]}-{number}"
+        # Another configuration, potential or program starts anew, in a folder of its own, and so
+        # does a job of other temperatures.
+        identity = _identity(config, potential, temperatures)
+        folder = None if checkpoint is None else checkpoint / f"{name}-{identity[:16]}"
         answer = answer_of(
             potential,
             task,
@@ -399,8 +400,9 @@ def _stability_row(
     }
 
 
-def _identity(config: CampaignConfig, potential: Potential) -> str:
+def _identity(config: CampaignConfig, potential: Potential, temperatures: Sequence[float]) -> str:
     parts = (
+        repr(tuple(temperatures)),
         config.section_digest("free_energies"),
         potential.sha256(),
         provenance.code_digest(),
