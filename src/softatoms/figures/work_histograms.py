@@ -21,7 +21,7 @@ CAPTION = (
     "Works of switching runs over ΔF by Bennett's acceptance ratio: forward works, and backward"
     " works with the other sign, every run a tick, and as histograms. Forward works lie above "
     "ΔF and backward ones below by what is dissipated; by Crooks' relation they cross at ΔF. "
-    "One panel per path and temperature."
+    "One panel per path and temperature, the first 24 of them."
 )
 
 COLOURS = {"forward": "#0072B2", "backward": "#D55E00"}

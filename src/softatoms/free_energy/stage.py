@@ -414,7 +414,8 @@ def _told(row: Mapping[str, Any]) -> str:
     if row["status"] != "ok":
         return f"failed ({row['error']})"
     doubts = f" ({row['warnings']})" if row["warnings"] else ""
-    return f"{row['value_ev']:.4f} ± {row['stderr_ev']:.4f} eV{doubts}"
+    error = f" ± {row['stderr_ev']:.4f}" if row["stderr_ev"] else ""
+    return f"{row['value_ev']:.4f}{error} eV{doubts}"
 
 
 def is_interrupted(error: Exception) -> bool:
