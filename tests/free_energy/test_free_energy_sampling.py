@@ -147,6 +147,15 @@ def test_what_fails_is_a_row_with_the_reason() -> None:
         assert row["status"] == "failed"
         assert "equilibration of al-perfect-300k" in row["error"]
         assert row["value_ev"] is None
+    # Runs that are lost while they are switched are all there, with their reasons.
+    torn = task(temperatures=(300.0,), switching=replace(SWITCHING, timestep=80.0))
+    answer = sampled(springs(), torn, methods=("alchemical",))
+    assert answer.rows[0]["status"] == "failed"
+    assert "forward works must be a list of at least two numbers" in answer.rows[0]["error"]
+    assert {record.path for record in answer.paths} == {"removal", "perfect"}
+    for record in answer.paths:
+        assert len(record.runs) == 12
+        assert all(run.status == "failed" and run.error for run in record.runs)
     alloy = bulk("Al", "fcc", a=A, cubic=True)
     alloy.symbols[0] = "Sc"
     mixed = task(cell=sa.SoftAtoms.from_ase(alloy), repeat=(1, 1, 1))

@@ -72,7 +72,20 @@ class Switched:
         return Known(value, self.estimate.stderr)
 
 
-Results = dict[tuple[str, float], "Switched | str"]
+@dataclass(frozen=True)
+class Lost:
+    """A path without a free energy.
+
+    Attributes:
+        reason: Why there is none.
+        works: Its runs, if there are any.
+    """
+
+    reason: str
+    works: Works | None = None
+
+
+Results = dict[tuple[str, float], Switched | Lost]
 """By path and temperature: what came out, or why nothing did."""
 
 
@@ -114,8 +127,8 @@ def sampled(
         )
     answer = Answer()
     for (name, kelvin), found in results.items():
-        if isinstance(found, Switched):
-            works = found.works
+        works = found.works
+        if works is not None:
             answer.paths.append(PathRecord(name, kelvin, works.runs, works.switching_steps))
     for method in methods:
         for kelvin in task.temperatures:
@@ -338,13 +351,13 @@ def _switch_all(
             )
         except SoftatomsError as error:
             reraise_interruption(error)
-            results[key] = str(error)
+            results[key] = Lost(str(error))
             continue
         results[key] = _estimated(task, paths[key], found.works[-1], found.evaluations)
     return results
 
 
-def _estimated(task: Task, path: Path, works: Works, evaluations: int) -> Switched | str:
+def _estimated(task: Task, path: Path, works: Works, evaluations: int) -> Switched | Lost:
     """The free energy of a path, or why there is none."""
     case = works.case
     try:
@@ -360,14 +373,14 @@ def _estimated(task: Task, path: Path, works: Works, evaluations: int) -> Switch
         )
     except EstimateError as error:
         lost = f": {works.error}" if works.error else ""
-        return f"{case.name}: {error}{lost}"
+        return Lost(f"{case.name}: {error}{lost}", works)
     return Switched(path, works, estimate, checks, evaluations)
 
 
 def _row(task: Task, method: str, kelvin: float, results: Results, extra: _Extra) -> dict[str, Any]:
     names = PATHS[task.quantity, method]
     found = [results[name, kelvin] for name in names]
-    problems = [each for each in found if isinstance(each, str)]
+    problems = [each.reason for each in found if isinstance(each, Lost)]
     if problems:
         return row(task, method, kelvin, error="; ".join(problems))
     switched = [each for each in found if isinstance(each, Switched)]
