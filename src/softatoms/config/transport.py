@@ -6,7 +6,6 @@ import hashlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import numpy as np
 from pydantic import Field
 
 from .base import Identifier, Key, PositiveFloat, PositiveInt, Problem, Section
@@ -42,7 +41,8 @@ class TransportSystem(Crystal):
     def problems(self, key: Key) -> list[Problem]:
         """What is wrong beyond types."""
         found = super().problems(key)
-        if round(np.linalg.det(self.supercell)) == 0:
+        (a, b, c), (d, e, f), (g, h, i) = self.supercell
+        if a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g) == 0:
             found.append(Problem((*key, "supercell"), "vectors must span a volume"))
         if len(set(self.temperatures_k)) < len(self.temperatures_k):
             found.append(Problem((*key, "temperatures_k"), "holds a temperature twice"))
