@@ -175,8 +175,9 @@ def time_average(
     chance = float(ttest_1samp(means, 0.0, axis=0).pvalue.min())
     size = float(np.abs(flux).mean())
     print(
-        f"{name}: mean flux {np.abs(means.mean(axis=0)).max():.1e} eV Å/fs, typical flux {size:.1e}, "
-        f"smallest p of three components {chance:.2f}; energy within {drift:.0e} eV per atom"
+        f"{name}: mean flux {np.abs(means.mean(axis=0)).max():.1e} eV Å/fs, typical flux "
+        f"{size:.1e}, smallest p of its components {chance:.2f}; energy within {drift:.0e} eV per "
+        "atom"
     )
     return [Claim(f"{name}: mean flux is zero, smallest p", chance, 1e-3, at_most=False)]
 
