@@ -198,6 +198,10 @@ class _Phases:
         self._number += 1
         if n_steps == 0:
             return True
+        left = None if self._until is None else self._until - time.monotonic()
+        if left is not None and left <= 0.0:
+            self.is_interrupted = True
+            return False
         names = list(self.systems)
         ends = run_dynamics(
             self._potential,
@@ -218,7 +222,7 @@ class _Phases:
             folder=self._where.folder / phase,
             names=names,
             checkpoint_minutes=self._where.checkpoint_minutes,
-            wall_time=None if self._until is None else max(self._until - time.monotonic(), 1.0),
+            wall_time=left,
             coupling=self._where.coupling,
             dtype=self._where.dtype,
             device=self._where.device,
