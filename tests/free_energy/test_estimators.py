@@ -27,7 +27,7 @@ from softatoms.units import BOLTZMANN_EV_PER_K
 TEMPERATURE = 400.0
 KT = BOLTZMANN_EV_PER_K * TEMPERATURE
 DELTA = 1.234
-REPEATS = 400
+REPEATS = 250
 
 
 def gaussian_works(
@@ -172,7 +172,7 @@ def test_mbar_finds_the_free_energy_of_oscillators() -> None:
 
 def test_error_of_mbar_grows_with_correlation_and_covers() -> None:
     covered, errors = 0, []
-    for seed in range(60):
+    for seed in range(40):
         parts = [oscillators(60, seed=1000 * seed + r, memory=0.8)[0] for r in range(4)]
         # Samples of a state of all replicas follow each other.
         blocks = [part.reshape(len(STIFFNESS), len(STIFFNESS), 60) for part in parts]
@@ -183,7 +183,7 @@ def test_error_of_mbar_grows_with_correlation_and_covers() -> None:
         assert found.difference.interval == "replicas"
         covered += found.difference.contains(KT * EXACT)
         errors.append(found.difference.stderr)
-    low, high = binom.interval(0.999, 60, 0.95)
+    low, high = binom.interval(0.999, 40, 0.95)
     assert low <= covered <= high
     reduced, counts = oscillators(240, seed=5, memory=0.8)
     alone = mbar(reduced, counts, temperature=TEMPERATURE)
