@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from ..errors import OptionError
 from ..evaluation import check_systems
+from ..external import External
 from ..potentials.base import Potential
 from ..runtime import keep_freed_memory
 from ..structure import SoftAtoms
@@ -34,6 +35,7 @@ def relax_batch(
     max_steps: int = 500,
     optimiser: str = "lbfgs",
     max_step_length: float = 0.2,
+    external: External | None = None,
     on_step: Callable[[Progress], None] | None = None,
 ) -> list[Relaxation]:
     """Bring many soft structures to where no force and no stress is left, at fixed weights.
@@ -58,6 +60,9 @@ def relax_batch(
         max_steps: Most evaluations of a structure after its first.
         optimiser: ``lbfgs`` or ``fire``.
         max_step_length: Longest way of a site in one step in Å. A strain counts as 4 Å times it.
+        external: Energy of every atom by itself, such as a
+            :class:`~softatoms.external.HarmonicTrap`; added times the existence of a site to the
+            energy of the potential. The cell must be fixed then.
         on_step: Called with a :class:`Progress` after every evaluation.
 
     Returns:
@@ -80,6 +85,7 @@ def relax_batch(
         max_steps=max_steps,
         optimiser=optimiser,
         max_step_length=max_step_length,
+        external=external,
         on_step=on_step,
     )
     mobile = mobile_sites(listed, fixed_sites)

@@ -138,6 +138,12 @@ class Evaluator:
         stresses = [out.stress for out in outs if out.stress is not None]
         by_system = torch.stack(stresses).cpu().numpy() if stresses else None
         ends = np.cumsum([len(positions[row]) for row in rows])[:-1]
+        if self._settings.external is not None:
+            places = np.concatenate([positions[row] for row in rows])
+            existence = np.concatenate([self._systems[chosen[row]].existence for row in rows])
+            own_energies = existence * self._settings.external.energies(places)
+            energies = energies + [part.sum() for part in np.split(own_energies, ends)]
+            forces = forces - existence[:, None] * self._settings.external.gradients(places)
         return [
             self._point(
                 float(energies[k]),

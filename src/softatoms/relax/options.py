@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import OptionError, suggest
 from ..evaluation import check_device, check_dtype
+from ..external import External
 from ..graph import Coupling, check_coupling
 from ..potentials.options import check_finite, check_positive, check_whole
 from ..structure import SoftAtoms
@@ -43,6 +44,7 @@ class Settings:
         max_steps: Most evaluations after the first.
         optimiser: Name of the optimiser.
         max_step_length: Longest way of a site in one step in Å.
+        external: Energy of every atom by itself, added to that of the potential, or None.
         on_step: Called after every evaluation, or None.
     """
 
@@ -56,6 +58,7 @@ class Settings:
     max_steps: int
     optimiser: Optimiser
     max_step_length: float
+    external: External | None
     on_step: Callable[[Progress], None] | None
 
 
@@ -71,6 +74,7 @@ def checked_settings(
     max_steps: int,
     optimiser: str,
     max_step_length: float,
+    external: External | None = None,
     on_step: Callable[[Progress], None] | None,
 ) -> Settings:
     """The options in checked form.
@@ -85,6 +89,10 @@ def checked_settings(
             "pressure does nothing to a fixed cell: choose cell='full' or 'isotropic', or leave "
             "pressure at 0"
         )
+    if external is not None and len(strains):
+        raise OptionError(
+            "external belongs to places in space and not to a cell: use cell='fixed' with it"
+        )
     if on_step is not None and not callable(on_step):
         raise OptionError(f"on_step must be a function of one Progress, got {on_step!r}")
     return Settings(
@@ -98,6 +106,7 @@ def checked_settings(
         max_steps=check_whole(max_steps, "max_steps", least=0),
         optimiser=_check_optimiser(optimiser),
         max_step_length=check_positive(max_step_length, "max_step_length"),
+        external=external,
         on_step=on_step,
     )
 
