@@ -49,20 +49,23 @@ class GradientSearch:
         hot: Highest temperature of an exchange in eV; each draws its own between this and ...
         mild: ... this part of it.
         cold: Temperature at the end of an exchange in units of that at its start.
-        noise: Random preferences of sites in units of the temperature.
+        noise: Random preferences of sites in an exchange, in units of the temperature.
         acceptance: Temperature in eV at which a higher Ω is accepted.
         patience: Proposals without improvement after which a round is given up.
+        heating: Growth of the temperature of exchanges with every proposal without improvement.
+        shake: Random displacement of atoms along each axis in bond lengths, reached when patience
+            ends; it grows from 0 with every proposal without improvement.
         soft_core: Repulsion between sites of the pool in units of the temperature.
         stiffness: Curvature in eV/Å² that steps of positions assume.
         longest: Longest step of a site in Å.
     """
 
     placement: Placement = "random"
-    pool: float = 1.3
+    pool: float = 1.8
     pool_sites: int = 40
-    fresh_steps: int = 60
-    fresh_hot: float = 3.0
-    fresh_cold: float = 0.1
+    fresh_steps: int = 100
+    fresh_hot: float = 2.0
+    fresh_cold: float = 0.3
     ghosts: float = 0.5
     more_ghosts: int = 6
     settle_steps: int = 10
@@ -72,7 +75,9 @@ class GradientSearch:
     cold: float = 0.1
     noise: float = 1.0
     acceptance: float = 0.4
-    patience: int = 10
+    patience: int = 8
+    heating: float = 0.5
+    shake: float = 0.3
     soft_core: float = 1.0
     stiffness: float = 20.0
     longest: float = 0.15
@@ -140,7 +145,7 @@ class GradientSearch:
                     reservoir=walker.start.reservoir,
                     hot=self.fresh_hot,
                     cold=self.fresh_cold,
-                    bias=self.noise * walker.rng.gumbel(size=flat.shape),
+                    bias=np.zeros_like(flat),
                 )
             )
         return self._annealed(problem, walkers, tasks, [0] * len(tasks), self.fresh_steps)
@@ -165,9 +170,12 @@ class GradientSearch:
             n = problem.n_substrate
             whole = weights[kept] > 0.5
             hot = self.hot * float(np.exp(walker.rng.uniform(np.log(min(self.mild, 1.0)), 0.0)))
+            hot *= 1.0 + self.heating * walker.stale
+            reach = self.shake * problem.mean_bond * walker.stale / self.patience
+            shaken = walker.rng.uniform(-reach, reach, (len(kept), 3)) * whole.any(axis=1)[:, None]
             tasks.append(
                 Task(
-                    positions=np.vstack([positions[:n], positions[n:][kept]]),
+                    positions=np.vstack([positions[:n], positions[n:][kept] + shaken]),
                     logits=np.where(whole, SURE, -SURE),
                     reservoir=walker.start.reservoir,
                     hot=hot,

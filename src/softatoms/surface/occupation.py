@@ -20,8 +20,8 @@ Floats = NDArray[np.float64]
 LARGEST = 500.0
 """Logits beyond it mean nothing but 0 and 1."""
 
-_SWEEPS = 200
-_EXACT = 1e-12
+_SWEEPS = 50
+_EXACT = 1e-10
 
 
 def weights_of(logits: Floats, counts: Floats) -> Floats:
