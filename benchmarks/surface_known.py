@@ -149,8 +149,8 @@ def main(arguments: Sequence[str]) -> None:
         began = time.perf_counter()
         lowest = enumerated(problem, sites)
         print(
-            f"Cu({facet}), {len(sites)} sites, {problem.n_substrate} atoms, all occupations relaxed "
-            f"in {time.perf_counter() - began:.0f} s: "
+            f"Cu({facet}), {len(sites)} sites, {problem.n_substrate} atoms, all occupations "
+            f"relaxed in {time.perf_counter() - began:.0f} s: "
             + ", ".join(f"{n}: {energy:.4f}" for n, energy in sorted(lowest.items()))
         )
         if what.startswith("mu"):

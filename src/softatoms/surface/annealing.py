@@ -28,6 +28,12 @@ Floats = NDArray[np.float64]
 SMALLEST_EXISTENCE = 1e-6
 """Forces are divided by the existence of their site, but not by less than this."""
 
+LARGEST_PULL = 1e6
+"""Forces are cut off here, in eV/Å."""
+
+TINY = 1e-30
+"""Smaller forces and moves count as this: their squares would vanish."""
+
 DIGITS = 7
 """Decimals of positions in Å that a step keeps: what is beyond depends on the batch."""
 
@@ -153,20 +159,12 @@ class _Run:
         core = settings.soft_core * temperature * (1.0 - part)
         if core > 0.0:
             pull[n:] += self._soft_core(positions[n:], core)
-        moved = positions + self._step(pull)
+        self._moves = downhill(self._moves, pull, settings.stiffness, settings.longest)
+        moved = positions + self._moves
         moved[n:] = problem.region.project(moved[n:])
-        self.pool = Pool(np.round(moved, DIGITS), weights_of(self._logits, self._counts))
-
-    def _step(self, pull: Floats) -> Floats:
-        """Every site goes on in the direction of its force as long as it is the same."""
-        settings = self._settings
-        size = np.linalg.norm(pull, axis=1, keepdims=True)
-        direction = pull / np.maximum(size, 1e-300)
-        along = np.maximum((self._moves * direction).sum(axis=1, keepdims=True), 0.0)
-        moves = (0.8 * along + size / settings.stiffness) * direction
-        length = np.linalg.norm(moves, axis=1, keepdims=True)
-        self._moves = moves * np.minimum(1.0, settings.longest / np.maximum(length, 1e-300))
-        return self._moves
+        self.pool = Pool(
+            self._problem.rounded(moved, DIGITS), weights_of(self._logits, self._counts)
+        )
 
     def _soft_core(self, positions: Floats, strength: float) -> Floats:
         """Forces of κ Σ (1 − r²/d²)² between the sites of the pool in eV/Å, shape (n_pool, 3)."""
@@ -177,3 +175,23 @@ class _Run:
         factors = -4.0 * strength / reach**2 * np.maximum(inside, 0.0)
         forces: Floats = (factors[:, :, None] * vectors).sum(axis=1)
         return forces
+
+
+def downhill(moves: Floats, pull: Floats, stiffness: float, longest: float) -> Floats:
+    """Next moves of sites that go on in the direction of their force while it stays the same.
+
+    Args:
+        moves: Last moves in Å, shape (n, 3).
+        pull: Forces per existence in eV/Å, shape (n, 3).
+        stiffness: Curvature in eV/Å² that a move assumes.
+        longest: Longest move in Å.
+    """
+    # Atoms on top of each other push so hard that squares would overflow.
+    force = np.clip(pull, -LARGEST_PULL, LARGEST_PULL)
+    size = np.linalg.norm(force, axis=1, keepdims=True)
+    direction = force / np.maximum(size, TINY)
+    along = np.maximum((moves * direction).sum(axis=1, keepdims=True), 0.0)
+    new = (0.8 * along + size / stiffness) * direction
+    length = np.linalg.norm(new, axis=1, keepdims=True)
+    clipped: Floats = new * np.minimum(1.0, longest / np.maximum(length, TINY))
+    return clipped

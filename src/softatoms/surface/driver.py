@@ -197,7 +197,7 @@ def _judged(
         walker.last_error = done.error
         walker.tried.append(Tried(walker.evaluations, omega, "unconverged"))
         return None
-    positions = np.round(done.soft.positions, DIGITS)
+    positions = problem.rounded(done.soft.positions, DIGITS)
     return _noted(problem, walker, positions, proposal.species, done.energy, done.fmax)
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from .annealing import DIGITS, downhill
 from .evaluator import Pool, PoolEvaluator
 from .problem import Problem
 
@@ -124,19 +125,9 @@ def settle(
             positions, weights = current[index]
             pull = out.forces[n:] / np.maximum(weights.sum(axis=1), PROBE)[:, None]
             pull[~mobile[index]] = 0.0
-            moves[index] = _downhill(moves[index], pull, stiffness, longest)
+            moves[index] = downhill(moves[index], pull, stiffness, longest)
             moved = positions.copy()
             moved[n:] = problem.region.project(positions[n:] + moves[index])
-            current[index] = Pool(np.round(moved, 7), weights)
+            current[index] = Pool(problem.rounded(moved, DIGITS), weights)
         active = [index for index in active if not errors[index]]
     return current, slopes, errors, evaluator.evaluations.tolist()
-
-
-def _downhill(moves: Floats, pull: Floats, stiffness: float, longest: float) -> Floats:
-    size = np.linalg.norm(pull, axis=1, keepdims=True)
-    direction = pull / np.maximum(size, 1e-300)
-    along = np.maximum((moves * direction).sum(axis=1, keepdims=True), 0.0)
-    new = (0.8 * along + size / stiffness) * direction
-    length = np.linalg.norm(new, axis=1, keepdims=True)
-    clipped: Floats = new * np.minimum(1.0, longest / np.maximum(length, 1e-300))
-    return clipped

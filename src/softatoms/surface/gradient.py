@@ -13,13 +13,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..potentials.options import check_positive, check_whole
 from .annealing import Annealing, Task, anneal
 from .evaluator import Pool
 from .ghosts import PROBE, Placement, place_ghosts, settle
 from .occupation import chosen_species
-from .problem import Problem
+from .problem import Problem, Reservoir
 from .walkers import Floats, Found, Proposal, Walker, Whole
 
 SURE = 6.0
@@ -61,11 +62,11 @@ class GradientSearch:
     """
 
     placement: Placement = "random"
-    pool: float = 1.8
+    pool: float = 1.3
     pool_sites: int = 40
-    fresh_steps: int = 100
-    fresh_hot: float = 2.0
-    fresh_cold: float = 0.3
+    fresh_steps: int = 60
+    fresh_hot: float = 3.0
+    fresh_cold: float = 0.1
     ghosts: float = 0.5
     more_ghosts: int = 6
     settle_steps: int = 10
@@ -142,13 +143,32 @@ class GradientSearch:
                 Task(
                     positions=np.vstack([problem.substrate_positions, ghosts]),
                     logits=flat,
-                    reservoir=walker.start.reservoir,
+                    reservoir=self._nucleating(problem, walker, len(ghosts)),
                     hot=self.fresh_hot,
                     cold=self.fresh_cold,
                     bias=np.zeros_like(flat),
                 )
             )
-        return self._annealed(problem, walkers, tasks, [0] * len(tasks), self.fresh_steps)
+        return self._annealed(problem, tasks, [0] * len(tasks), self.fresh_steps)
+
+    def _nucleating(self, problem: Problem, walker: Walker, n_sites: int) -> Reservoir:
+        """Where the atoms of a new round come from.
+
+        Few atoms that bind each other only in numbers do not appear one by one: a pool would run
+        empty although an island is lower. Every second round holds numbers drawn at random until
+        there are whole atoms; the exchanges after it are free again.
+        """
+        reservoir, rng = walker.start.reservoir, walker.rng
+        counts = reservoir.counts_of(problem.species)
+        free = np.flatnonzero(np.isnan(counts))
+        left = n_sites - int(np.nansum(counts))
+        if len(free) == 0 or left < 1 or rng.random() < 0.5:
+            return reservoir
+        total = int(rng.integers(1, left + 1))
+        drawn = rng.multinomial(total, np.full(len(free), 1.0 / len(free)))
+        held = dict(reservoir.counts or {})
+        held.update({problem.species[f]: int(n) for f, n in zip(free, drawn, strict=True)})
+        return Reservoir(reservoir.chemical_potentials, held)
 
     def _exchange(self, problem: Problem, walkers: Sequence[Walker]) -> list[Proposal]:
         """Whole atoms from the ones there are and ghosts around them."""
@@ -168,11 +188,13 @@ class GradientSearch:
             kept = _different_places(problem, walker, settled[row], slopes[row], mobile[row])
             positions, weights = settled[row]
             n = problem.n_substrate
-            whole = weights[kept] > 0.5
+            whole: NDArray[np.bool_] = np.greater(weights[kept], 0.5)
             hot = self.hot * float(np.exp(walker.rng.uniform(np.log(min(self.mild, 1.0)), 0.0)))
             hot *= 1.0 + self.heating * walker.stale
             reach = self.shake * problem.mean_bond * walker.stale / self.patience
-            shaken = walker.rng.uniform(-reach, reach, (len(kept), 3)) * whole.any(axis=1)[:, None]
+            shaken = walker.rng.uniform(-reach, reach, (len(kept), 3)) * whole.max(
+                axis=1, keepdims=True
+            )
             tasks.append(
                 Task(
                     positions=np.vstack([positions[:n], positions[n:][kept] + shaken]),
@@ -183,7 +205,7 @@ class GradientSearch:
                     bias=self.noise * walker.rng.gumbel(size=whole.shape),
                 )
             )
-        proposals = self._annealed(problem, walkers, tasks, evaluations, self.exchange_steps)
+        proposals = self._annealed(problem, tasks, evaluations, self.exchange_steps)
         for row in failed:
             proposals[row] = proposals[row]._replace(error=errors[row])
         return proposals
@@ -210,7 +232,6 @@ class GradientSearch:
     def _annealed(
         self,
         problem: Problem,
-        walkers: Sequence[Walker],
         tasks: Sequence[Task],
         spent: Sequence[int],
         steps: int,
@@ -223,8 +244,8 @@ class GradientSearch:
         )
         proposals = []
         outcomes = anneal(problem, tasks, settings)
-        for walker, outcome, before in zip(walkers, outcomes, spent, strict=True):
-            positions, species = whole_atoms(problem, walker, outcome.pool)
+        for task, outcome, before in zip(tasks, outcomes, spent, strict=True):
+            positions, species = whole_atoms(problem, task.reservoir, outcome.pool)
             used = before + outcome.evaluations
             proposals.append(
                 Proposal(
@@ -238,7 +259,7 @@ class GradientSearch:
         return proposals
 
 
-def whole_atoms(problem: Problem, walker: Walker, pool: Pool) -> tuple[Floats, Whole]:
+def whole_atoms(problem: Problem, reservoir: Reservoir, pool: Pool) -> tuple[Floats, Whole]:
     """The atoms that are left when existences become 0 or 1, with the numbers that are held.
 
     Returns:
@@ -249,14 +270,14 @@ def whole_atoms(problem: Problem, walker: Walker, pool: Pool) -> tuple[Floats, W
     near = problem.closest * problem.mean_bond
     clashes = problem.space.distances(sites, sites) < near
     np.fill_diagonal(clashes, False)
-    counts = walker.start.reservoir.counts_of(problem.species)
+    counts = reservoir.counts_of(problem.species)
     species = chosen_species(pool.weights, counts, clashes)
     taken = species >= 0
     return np.vstack([pool.positions[:n], sites[taken]]), species[taken]
 
 
 def _different_places(
-    problem: Problem, walker: Walker, pool: Pool, slopes: Floats, mobile: np.ndarray
+    problem: Problem, walker: Walker, pool: Pool, slopes: Floats, mobile: NDArray[np.bool_]
 ) -> Whole:
     """Atoms, and of the ghosts that came to the same place the one bound best."""
     potentials = walker.start.reservoir.potentials_of(problem.species)

@@ -238,6 +238,21 @@ class Problem:
             site_mass=masses,
         )
 
+    def rounded(self, positions: Floats, digits: int) -> Floats:
+        """Positions to some decimals; what is fixed stays to the last digit.
+
+        Results of a batch differ from those of a structure alone by rounding errors. Positions that
+        are rounded from time to time do not let them grow.
+
+        Args:
+            positions: Of the substrate and more in Å, shape (n_substrate + n, 3).
+            digits: Decimals to keep.
+        """
+        kept = np.round(positions, digits)
+        fixed = np.flatnonzero(self.fixed_substrate)
+        kept[fixed] = self.substrate_positions[fixed]
+        return kept
+
     def omega(self, energy: float, numbers: NDArray[Any], reservoir: Reservoir) -> float:
         """Ω = E − E_reference − Σ μ_c N_c in eV.
 
