@@ -91,19 +91,19 @@ def compete(n: int, method: Method, seeds: int, budget: int) -> tuple[float, flo
 
 def staircase(largest: int, seeds: int, budget: int) -> None:
     """N(μ) of clusters in a trap, with N free, beside basin hopping for every N."""
-    problem = cluster_problem(largest, HarmonicTrap(0.15))
+    problem = cluster_problem(largest, HarmonicTrap(0.5))
     energies = {0: 0.0}
     for n in range(1, largest + 3):
         results = run_search(
             problem,
             [Start(seed, Reservoir({}, {"Ar": n})) for seed in range(4)],
             HOPPING,
-            options=SearchOptions(max_evaluations=40 * (n + 5)),
+            options=SearchOptions(max_evaluations=30 * (n + 5)),
         )
         energies[n] = min(one.best.energy for one in results if one.found)
     sizes = np.array(sorted(energies))
     heights = np.array([energies[n] for n in sizes])
-    potentials = np.linspace(-7.0, -1.0, 9)
+    potentials = np.linspace(-1.6, -0.6, 6)
     grand = heights[None, :] - potentials[:, None] * sizes[None, :]
     inside = grand.argmin(axis=1) < len(sizes) - 1
     starts = [
@@ -146,7 +146,7 @@ def main(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     if options.staircase:
-        staircase(12, 3, 600)
+        staircase(14, 4, 800)
         return
     seeds = 5 if options.quick else options.seeds
     for n in options.sizes or ([13, 19] if options.quick else [13, 19, 26]):
