@@ -73,6 +73,7 @@ if campaign.free_energies:
 
     include: "workflow/rules/free_energy.smk"
 
+
 if campaign.transport:
 
     include: "workflow/rules/transport.smk"
