@@ -11,13 +11,14 @@ from spring_crystals import A, crystal, exact_free_energy, springs
 
 import softatoms as sa
 from softatoms.errors import OptionError
-from softatoms.free_energy.controls import controls
+from softatoms.free_energy.controls import changed_crystal, controls
 from softatoms.free_energy.equilibrium import EquilibrationProtocol
 from softatoms.free_energy.expansion import cell_change
 from softatoms.free_energy.lengthening import Target
 from softatoms.free_energy.sampling import sampled
 from softatoms.free_energy.switching import Protocol
 from softatoms.free_energy.tasks import Doubt, Task, combined
+from softatoms.physics.crystals import rest
 from softatoms.units import BOLTZMANN_EV_PER_K
 
 STATIC = EquilibrationProtocol(
@@ -124,7 +125,7 @@ def test_straining_a_crystal_of_springs_takes_its_exact_free_energy() -> None:
 
 
 def test_part_of_the_sites_is_the_same_for_the_same_seed() -> None:
-    own = task(quantity="composition_change", changes={"Al": "Sc"}, share=0.4)
+    own = task(quantity="composition_change", changes={"Al": "Sc"}, share=0.375)
     chosen = own.changed_sites(crystal())
     assert len(chosen) == 3
     assert chosen == own.changed_sites(crystal())
@@ -132,8 +133,35 @@ def test_part_of_the_sites_is_the_same_for_the_same_seed() -> None:
     assert any(other != chosen for other in others)
     with pytest.raises(OptionError, match=r"share: 0.01 of 8 sites of Al is none"):
         replace(own, share=0.01).changed_sites(crystal())
+    # Three of eight are no 0.4: rows and the compositions of polymorphs would say what is not.
+    with pytest.raises(OptionError, match=r"share: 0.4 of 8 sites of Al is no whole .* take 0.375"):
+        replace(own, share=0.4).changed_sites(crystal())
     with pytest.raises(OptionError, match="changes: the crystal holds no Cu: Al"):
         replace(own, changes={"Cu": "Sc"}).changed_sites(crystal())
+
+
+@pytest.mark.parametrize("share", [1.0, 0.25])
+def test_controls_stay_in_the_cell_that_sampling_keeps(share: float) -> None:
+    potential = sa.load_potential("gupta", elements=["Cu", "Au"])
+    cell = sa.SoftAtoms.from_ase(bulk("Cu", "fcc", a=3.61, cubic=True))
+    own = task(
+        cell=cell,
+        repeat=(1, 1, 1),
+        quantity="composition_change",
+        changes={"Cu": "Au"},
+        share=share,
+        temperatures=(300.0,),
+    )
+    # By symmetry nothing moves: 4 atoms of the cell at rest, then the same sites with gold.
+    start = rest(potential, cell, own.settings).soft
+    after = changed_crystal(start, own.changed_sites(start))
+    ends = [float(sa.evaluate(potential, soft, properties=()).energy) for soft in (start, after)]
+    (row,) = controls(potential, own, method="static")
+    assert row["error"] == ""
+    assert row["value_ev"] == pytest.approx((ends[1] - ends[0]) / 4.0, rel=1e-5, abs=1e-6)
+    relaxed = replace(own, equilibration=replace(STATIC, cell="isotropic"))
+    (free,) = controls(potential, relaxed, method="static")
+    assert free["value_ev"] < row["value_ev"] - 0.05
 
 
 def test_what_fails_is_a_row_with_the_reason() -> None:

@@ -143,21 +143,25 @@ def _ends(potential: Potential, task: Task) -> tuple[SoftAtoms, SoftAtoms, dict[
     cell = rest(potential, task.cell, task.settings).soft
     large = cell.repeat(task.repeat)
     changes = task.changed_sites(large)
-    if task.share == 1.0:
+    is_whole = task.share == 1.0
+    if is_whole:
         start = changed_crystal(cell, task.changed_sites(cell))
-        # Other elements may need a volume so different that it counts as another crystal.
-        near = relax_all(
-            potential, [start], task.settings, what="the changed crystal", cell="isotropic"
+    else:
+        start = changed_crystal(large, changes)
+    what = "the changed crystal"
+    if task.equilibration.cell == "static":
+        # Sampled methods stay in the cell of the start as well.
+        after = relax_all(
+            potential, [start], task.settings, what=what, cell="fixed", is_defect=not is_whole
         )[0].soft
-        return cell, rest(potential, near, task.settings).soft, changes
-    after = relax_all(
-        potential,
-        [changed_crystal(large, changes)],
-        task.settings,
-        what="the changed crystal",
-        cell="full",
-        is_defect=True,
-    )[0].soft
+    elif is_whole:
+        # Other elements may need a volume so different that it counts as another crystal.
+        near = relax_all(potential, [start], task.settings, what=what, cell="isotropic")[0].soft
+        after = rest(potential, near, task.settings).soft
+    else:
+        after = relax_all(
+            potential, [start], task.settings, what=what, cell="full", is_defect=True
+        )[0].soft
     return cell, after, changes
 
 

@@ -2,8 +2,7 @@
 
 Where works dissipate more than about kT, longer runs gain more than further ones: the error of few
 works of wide and skewed distributions is not to be trusted either. Below that, replicas are added.
-Works of different lengths are all valid; each length has an estimate of its own, and these are
-averaged by their variances where a length has enough works to know its own.
+The estimate is that of the longest runs alone; shorter ones only say how long is long enough.
 """
 
 from __future__ import annotations

@@ -20,6 +20,9 @@ from .switching import Protocol, SwitchingRun, seed_of
 Quantity = Literal["vacancy", "composition_change"]
 Method = Literal["alchemical", "frenkel_ladd", "harmonic", "static"]
 
+SHARE_TOLERANCE = 0.001
+"""By how much the part of the sites that change may differ from the one that was asked for."""
+
 
 @dataclass(frozen=True)
 class Task:
@@ -72,7 +75,7 @@ class Task:
         """New element of each site of the supercell that changes.
 
         Raises:
-            OptionError: If no site holds the elements, or the share is less than one site.
+            OptionError: If no site holds the elements, or the share is no whole number of sites.
         """
         symbols = np.array(large.to_ase().get_chemical_symbols())
         found: dict[int, str] = {}
@@ -84,6 +87,11 @@ class Task:
             count = round(self.share * sites.size)
             if count == 0:
                 raise OptionError(f"share: {self.share:g} of {sites.size} sites of {old} is none")
+            if abs(count - self.share * sites.size) > SHARE_TOLERANCE * sites.size:
+                raise OptionError(
+                    f"share: {self.share:g} of {sites.size} sites of {old} is no whole number: "
+                    f"take {count / sites.size:.4g} or another supercell"
+                )
             random = np.random.default_rng(seed_of(self.seed, self.name, old))
             chosen = sites if count == sites.size else random.choice(sites, count, replace=False)
             found |= dict.fromkeys(sorted(chosen.tolist()), new)
