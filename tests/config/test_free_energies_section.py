@@ -97,7 +97,10 @@ def test_the_papers_campaigns_are_as_published() -> None:
             "free_energies.runs.cu-to-ni.site: goes with the quantity 'vacancy' only",
         ),
         (
-            lambda s: nickel(s).update(changes={"Cu": "Au"}),
+            lambda s: [
+                s["runs"][name].update(changes={"Cu": "Au"})
+                for name in ("cu-to-ni", "other-cu-to-ni")
+            ],
             "free_energies.runs.cu-to-ni: Au is not covered by the potential, which has Cu, Ni",
         ),
         (
@@ -107,6 +110,16 @@ def test_the_papers_campaigns_are_as_published() -> None:
         (
             lambda s: s.update(target={"stderr_ev": 0.01, "budget_steps": 10}),
             "free_energies.target.budget_steps: must be at least 200, which the first round of",
+        ),
+        (
+            lambda s: s.update(bootstrap=1),
+            "free_energies.bootstrap: must be 0 or at least 50",
+        ),
+        (
+            lambda s: s["runs"]["other-cu-to-ni"].update(
+                crystal={"prototype": "fcc", "elements": ["Ni"]}, changes={"Ni": "Cu"}
+            ),
+            "free_energies.stability.copper: all its runs must make the same changes",
         ),
         (
             lambda s: s["stability"]["copper"].update(second=["cu-to-nii"]),

@@ -28,6 +28,9 @@ CellKind = Literal["static", "isotropic", "anisotropic", "full"]
 SAMPLED = ("alchemical", "frenkel_ladd")
 """Methods that need molecular dynamics."""
 
+FEWEST_DRAWS = 50
+"""Bootstrap samples that know a standard error to a tenth."""
+
 Whole = Annotated[int, Field(ge=0)]
 AtLeastTwo = Annotated[int, Field(ge=2)]
 
@@ -242,6 +245,9 @@ class FreeEnergies(Section):
     def problems(self, key: Key) -> list[Problem]:
         """What is wrong beyond types."""
         found = self.equilibration.problems((*key, "equilibration"))
+        if 0 < self.bootstrap < FEWEST_DRAWS:
+            message = f"must be 0 or at least {FEWEST_DRAWS}: the error of fewer is itself unknown"
+            found.append(Problem((*key, "bootstrap"), message))
         for name, run in self.runs.items():
             here = (*key, "runs", name)
             found += run.problems(here)
@@ -277,6 +283,10 @@ class FreeEnergies(Section):
                 "both polymorphs need runs to the same shares, each once; "
                 f"got {shares[0]} and {shares[1]}"
             )
+            return [Problem(key, message)]
+        changes = [self.runs[name].changes for name in (*pair.first, *pair.second)]
+        if any(each != changes[0] for each in changes):
+            message = f"all its runs must make the same changes; got {changes}"
             return [Problem(key, message)]
         kelvins = [set(self.runs[name].temperatures_k) for name in (*pair.first, *pair.second)]
         if not set.intersection(*kelvins):
