@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from dynamics_systems import copper, sampled
 
 import softatoms as sa
-from softatoms.dynamics import Observer, Schedule, Settings, run_dynamics
+from softatoms.dynamics import Observer, Schedule, Settings, Tethers, run_dynamics
 
 BATH = {"temperature": 300.0, "thermostat": "csvr"}
 QUANTITIES = ("positions", "velocities", "weights", "cell", "heat_flux")
@@ -68,3 +69,32 @@ def test_samples_are_what_the_structures_have(options: dict[str, Any], network: 
                 ]
                 scale = float(np.abs(expected.numpy()).max())
                 np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-10 * scale)
+
+
+@pytest.mark.parametrize("bias", ["tethers", "scale"])
+def test_a_flux_of_other_dynamics_than_the_potential_is_refused(bias: str) -> None:
+    """Springs and a scaled potential move sites, but are not in the flux of the potential."""
+    system = copper(1, soft=True)
+    theta = tuple(system.weights.tolist())
+    options: dict[str, Any] = {
+        "tethers": {"tethers": Tethers((0,), 1.0, system.positions[:1])},
+        "scale": {"schedule": Schedule(start=theta, end=theta, n_steps=3, scale=(1.0, 0.5))},
+    }[bias]
+    plain = Settings(timestep=1.0, temperature=300.0)
+    biased = Settings(timestep=1.0, temperature=300.0, **options)
+    potential = sa.load_potential("gupta", elements=["Cu", "Au"])
+    with pytest.raises(sa.OptionError, match=r"observer 'j': heat_flux .* structure 1 has tethers"):
+        run_dynamics(
+            potential,
+            [system, system] if bias == "scale" else [copper(0), system],
+            [plain if bias == "tethers" else replace(biased, schedule=unscaled(biased)), biased],
+            n_steps=3,
+            observers=Observer("j", ("heat_flux",)),
+        )
+    run_dynamics(potential, [system], biased, n_steps=1, observers=Observer("e", ("energy",)))
+
+
+def unscaled(settings: Settings) -> Schedule:
+    """The same schedule of the weights alone."""
+    assert settings.schedule is not None
+    return replace(settings.schedule, scale=(1.0, 1.0))

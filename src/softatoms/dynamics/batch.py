@@ -91,6 +91,7 @@ def run_dynamics(
     chosen = checked_settings(settings, listed, where)
     watching = check_observers(observers)
     _check_pressure(watching, listed, chosen, where)
+    _check_heat_flux(watching, chosen, where)
     options = Options(
         n_steps=check_whole(n_steps, "n_steps", least=0),
         observers=watching,
@@ -165,4 +166,21 @@ def _check_pressure(
             raise OptionError(
                 f"{wanting[0]} needs stresses, but the cell of {name} has no volume: give it a "
                 "lattice vector across the vacuum"
+            )
+
+
+def _check_heat_flux(
+    observers: Sequence[Observer], settings: Sequence[Settings], where: Sequence[str]
+) -> None:
+    """Raise if a heat flux is wanted of systems that move by more than the potential.
+
+    The flux is that of the potential as it is: springs and a scaled potential are not in it, and
+    the sum would be the flux of other dynamics than those of the run.
+    """
+    wanting = [o.name for o in observers if "heat_flux" in o.needs]
+    for own, name in zip(settings, where, strict=True):
+        if wanting and own.is_biased:
+            raise OptionError(
+                f"observer '{wanting[0]}': heat_flux is that of the potential alone, but {name} has "
+                "tethers or a scaled potential: sample it in a run without them"
             )

@@ -68,9 +68,7 @@ class Members:
         follows = self.settings[0].masses_follow
         self.masses_change = self.switches and follows
         self._is_tethered = any(s.tethers is not None for s in self.settings)
-        self.is_biased = self._is_tethered or any(
-            s.schedule is not None and s.schedule.scale != (1.0, 1.0) for s in self.settings
-        )
+        self.is_biased = any(s.is_biased for s in self.settings)
         rules = np.repeat([s.masses for s in self.settings], self.batch.site_counts)
         self.masses = Masses(
             self.batch.node_mass,

@@ -195,6 +195,12 @@ class Settings:
                 f"cell: {where} is not periodic in all directions (pbc={pbc}): use cell='fixed'"
             )
 
+    @property
+    def is_biased(self) -> bool:
+        """Whether a system has tethers or a scaled potential."""
+        scaled = self.schedule is not None and self.schedule.scale != (1.0, 1.0)
+        return scaled or self.tethers is not None
+
     def mobile(self, soft: SoftAtoms) -> NDArray[np.bool_]:
         """Which sites of a structure move, shape (n_sites,)."""
         mobile = np.ones(len(soft), dtype=bool)
