@@ -9,7 +9,7 @@ from ase.data import chemical_symbols
 from scipy.stats import chi2
 
 from .. import units
-from .correlation import GreenKubo, conductivity_factor, drowned, standard_error
+from .correlation import GreenKubo, drowned, standard_error
 from .diffusion import Displacement, displacements
 from .errors import TransportError
 from .spectra import Array
@@ -28,14 +28,15 @@ UNLIKELY = 1e-3
 
 
 def run_warnings(
-    series: Series, correlation: GreenKubo, kappa: float, temperature: float
+    series: Series, correlation: GreenKubo, integral: float, temperature: float
 ) -> list[str]:
     """What is wrong with a run as a whole.
 
     Args:
         series: Its samples.
         correlation: Correlation functions of its flux.
-        kappa: Its conductivity in W/(m K), the mean of the directions.
+        integral: ½ S(0) of its flux in eV² Å²/fs, the mean of the directions, with all that mass
+            currents carry; 0 if it is not known.
         temperature: Temperature in K that was wanted.
     """
     found = []
@@ -47,7 +48,7 @@ def run_warnings(
         )
     checks = (
         _drift_warning(series, temperature),
-        _mean_flux_warning(series, kappa, temperature),
+        _mean_flux_warning(series, integral),
         _temperature_warning(series, temperature),
     )
     found += [text for text in checks if text]
@@ -124,11 +125,14 @@ def _drift_warning(series: Series, temperature: float) -> str:
     )
 
 
-def _mean_flux_warning(series: Series, kappa: float, temperature: float) -> str:
-    """Means of N samples of a flux of conductivity κ have the variance 2 κ V k_B T²/length."""
-    if not kappa > 0.0:
+def _mean_flux_warning(series: Series, integral: float) -> str:
+    """Means of a flux over a run have the variance S(0)/length.
+
+    It is the spectrum of the whole flux that counts: that at vanishing mass currents, of which κ
+    of a mixture is made, may be smaller by orders of magnitude.
+    """
+    if not integral > 0.0:
         return ""
-    integral = kappa / conductivity_factor(series.volume, temperature)
     variance = 2.0 * integral / (1000.0 * series.length_ps)
     squares = series.flux.mean(axis=1) ** 2 / variance
     if chi2.sf(squares.sum(), squares.size) > UNLIKELY:

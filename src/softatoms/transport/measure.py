@@ -151,8 +151,8 @@ def measure(series: Series, *, temperature: float, options: Options | None = Non
         analysis = cepstral(spectrum, cutoff_thz=options.cutoff_thz)
     except TransportError:
         analysis = None
-    best = next((one.kappa for one in found[::-1] if one.kappa is not None), None)
-    general = run_warnings(series, correlation, best or 0.0, temperature)
+    integral = 0.0 if analysis is None else analysis.value
+    general = run_warnings(series, correlation, integral, temperature)
     return Measured(
         conductivities=tuple(_with_warnings(one, found, general) for one in found),
         correlation=correlation,
