@@ -181,6 +181,6 @@ def _check_heat_flux(
     for own, name in zip(settings, where, strict=True):
         if wanting and own.is_biased:
             raise OptionError(
-                f"observer '{wanting[0]}': heat_flux is that of the potential alone, but {name} has "
-                "tethers or a scaled potential: sample it in a run without them"
+                f"observer '{wanting[0]}': heat_flux is that of the potential alone, but {name} "
+                "has tethers or a scaled potential: sample it in a run without them"
             )
