@@ -29,6 +29,9 @@ LARGEST_DISSIPATION = 2.0
 FACTOR = 2
 """By how much they are made longer."""
 
+_DRAWS = 400
+"""Of the bootstrap: the analytic error of few works is too small, and would stop too early."""
+
 
 @dataclass(frozen=True)
 class Target:
@@ -128,7 +131,7 @@ def _estimate(works: Works) -> Estimate:
         raise FreeEnergyError(
             f"{works.case.name}: fewer than two works in a direction: {works.error or 'use more'}"
         )
-    return bar(works.forward, works.backward, temperature=works.case.temperature)
+    return bar(works.forward, works.backward, temperature=works.case.temperature, bootstrap=_DRAWS)
 
 
 def _next(
