@@ -2,9 +2,7 @@
 
 One energy is computed as a function of pair vectors and weights, and everything else is a
 derivative of it. Positions and the cell enter only through the pair vectors, so one backward pass
-to them gives forces and stress alike:
-
-    F_i = Σ_(e received by i) ∂E/∂r_e − Σ_(e sent by i) ∂E/∂r_e,    V σ = Σ_e sym(r_e ⊗ ∂E/∂r_e)
+to them gives forces and stress alike, see :mod:`.pair_sums`.
 """
 
 from __future__ import annotations
@@ -29,6 +27,7 @@ from .heat_flux import (
     gathered_flux_by_reverse_mode,
 )
 from .neighbours import Pairs
+from .pair_sums import pair_forces, pair_stress
 from .potentials.base import Potential
 
 BY_VECTORS = frozenset({"forces", "stress", "heat_flux", "flux_tensors", "stress_weight_gradient"})
@@ -479,45 +478,3 @@ class BatchEvaluator:
             for index in having:
                 rows[index].append(parts[index])
         return [torch.stack(own) if own else theta.new_zeros((0, 0)) for own in rows]
-
-
-def pair_forces(batch: Batch, geometry: Geometry, by_pair: Tensor) -> Tensor:
-    """Forces in eV/Å from the derivatives by pair vectors.
-
-    Args:
-        batch: The systems.
-        geometry: Their pairs.
-        by_pair: ∂E/∂r_e in eV/Å, shape of the pair vectors.
-
-    Returns:
-        Forces on all sites, shape (n_sites, 3), float64; differentiable where ``by_pair`` is.
-    """
-    pull = by_pair.to(torch.float64)
-    received = pull.reshape(batch.n_sites, geometry.width, 3).sum(1)
-    return received.index_add_(0, geometry.senders, -pull)
-
-
-def pair_stress(batch: Batch, geometry: Geometry, by_pair: Tensor, cells: Tensor) -> Tensor:
-    """Stress in eV/Å³ from the derivatives by pair vectors.
-
-    Args:
-        batch: The systems.
-        geometry: Their pairs.
-        by_pair: ∂E/∂r_e in eV/Å, shape of the pair vectors.
-        cells: Cells in Å, shape (n_systems, 3, 3).
-
-    Returns:
-        Stresses, shape (n_systems, 3, 3), float64; differentiable where ``by_pair`` is.
-    """
-    # The derivative by the deformation gradient, then its symmetric part.
-    vectors = geometry.vectors.detach().to(torch.float64)
-    slopes = by_pair.to(torch.float64)
-    if len(set(batch.site_counts)) == 1:
-        shape = (batch.n_systems, len(vectors) // batch.n_systems, 3)
-        virial = torch.bmm(vectors.reshape(shape).transpose(1, 2), slopes.reshape(shape))
-    else:
-        counts = [count * geometry.width for count in batch.site_counts]
-        parts = zip(vectors.split(counts), slopes.split(counts), strict=True)
-        virial = torch.stack([vector.T @ slope for vector, slope in parts])
-    volumes = torch.linalg.det(cells).abs().reshape(-1, 1, 1)
-    return (virial + virial.transpose(1, 2)) / (2.0 * volumes)

@@ -18,10 +18,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..batch_evaluator import pair_forces
 from ..evaluation import check_device, check_dtype, evaluate_batch
 from ..graph import Batch, check_coupling
 from ..neighbours_many import neighbour_pairs_of_many
+from ..pair_sums import pair_forces
 from ..physics.errors import PhysicsError
 from ..physics.phonons import DISPLACEMENT
 from ..potentials.base import Potential

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..batch_evaluator import pair_forces, pair_stress
 from ..graph import Batch, Coupling, Geometry
+from ..pair_sums import pair_forces, pair_stress
 from ..potentials.base import Potential
 
 
