@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -169,6 +169,61 @@ def read_table(path: str | Path, name: str) -> Table:
     return Table(schema, elements, data, provenance)
 
 
+class Joined(NamedTuple):
+    """Rows of the tables of several jobs.
+
+    Attributes:
+        rows: Each row by its identifier.
+        files: Where each is from.
+        model_sha256: Fingerprint of the potential of all of them, empty without any.
+    """
+
+    rows: dict[str, dict[str, Any]]
+    files: dict[str, Path]
+    model_sha256: str
+
+
+def join_tables(paths: Iterable[str | Path], name: str, config_hash: str) -> Joined:
+    """Read the tables of several jobs, whatever rows they hold.
+
+    Args:
+        paths: Their files.
+        name: Name of the table.
+        config_hash: Fingerprint of the configuration that all must come from.
+
+    Raises:
+        TableError: If a row comes twice, or if the tables come from different configurations,
+            potentials or program code.
+    """
+    key = SCHEMAS[name].key
+    joined = Joined({}, {}, "")
+    models: dict[tuple[str, tuple[str, ...]], Path] = {}
+    codes: dict[str, list[Path]] = {}
+    for path in map(Path, paths):
+        table = read_table(path, name)
+        if table.provenance.config_hash != config_hash:
+            raise TableError(
+                f"{path}: comes from another configuration "
+                f"({table.provenance.config_hash[:12]}, expected {config_hash[:12]}); "
+                "run its job again"
+            )
+        models.setdefault((table.provenance.model_sha256, table.elements), path)
+        if len(models) > 1:
+            first, second = models.values()
+            raise TableError(f"{second}: comes from another potential than {first}")
+        codes.setdefault(table.provenance.code_sha256, []).append(path)
+        for row in table.rows():
+            identifier = row[key]
+            if identifier in joined.rows:
+                raise TableError(
+                    f"{path}: {key} '{identifier}' is also in {joined.files[identifier]}; "
+                    "each must come once"
+                )
+            joined.rows[identifier], joined.files[identifier] = row, path
+    _check_same_code(list(codes.values()))
+    return joined._replace(model_sha256=next((sha256 for sha256, _ in models), ""))
+
+
 def merge_tables(
     paths: Iterable[str | Path], name: str, expected: Sequence[str], config_hash: str
 ) -> list[dict[str, Any]]:
@@ -188,39 +243,14 @@ def merge_tables(
             from different configurations, potentials or program code.
     """
     key = SCHEMAS[name].key
-    origin: dict[str, Path] = {}
-    rows: dict[str, dict[str, Any]] = {}
-    models: dict[tuple[str, tuple[str, ...]], Path] = {}
-    codes: dict[str, list[Path]] = {}
-    for path in map(Path, paths):
-        table = read_table(path, name)
-        if table.provenance.config_hash != config_hash:
-            raise TableError(
-                f"{path}: comes from another configuration "
-                f"({table.provenance.config_hash[:12]}, expected {config_hash[:12]}); "
-                "run its job again"
-            )
-        models.setdefault((table.provenance.model_sha256, table.elements), path)
-        if len(models) > 1:
-            first, second = models.values()
-            raise TableError(f"{second}: comes from another potential than {first}")
-        codes.setdefault(table.provenance.code_sha256, []).append(path)
-        for row in table.rows():
-            identifier = row[key]
-            if identifier in rows:
-                raise TableError(
-                    f"{path}: {key} '{identifier}' is also in {origin[identifier]}; "
-                    "each must come once"
-                )
-            rows[identifier], origin[identifier] = row, path
-    _check_same_code(list(codes.values()))
+    rows, files, _ = join_tables(paths, name, config_hash)
     missing = [identifier for identifier in expected if identifier not in rows]
     if missing:
         raise TableError(f"{key} missing from the {name} tables: {_listed(missing)}")
     wanted = set(expected)
     foreign = [identifier for identifier in rows if identifier not in wanted]
     if foreign:
-        where = origin[foreign[0]]
+        where = files[foreign[0]]
         raise TableError(f"{where}: {key} that nobody asked for: {_listed(foreign)}")
     return [rows[identifier] for identifier in expected]
 

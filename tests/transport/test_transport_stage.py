@@ -137,7 +137,7 @@ def test_jobs_are_joined_and_checked(
     before = read_table(results / "transport.parquet", "transport").rows()
     assert read_table(tmp_path / "transport.parquet", "transport").rows() == before
     assert joined("once", "twice") == 2
-    assert "do not cover every run exactly once" in capsys.readouterr().err
+    assert "each must come once" in capsys.readouterr().err
     assert transport(config, tmp_path, "--tables", str(results / "transport.parquet")) == 2
     assert "--tables, --correlations and --spectra go together" in capsys.readouterr().err
     assert transport(config, tmp_path, "--shard", "7") == 2

@@ -17,7 +17,7 @@ from ..errors import SoftatomsError
 from ..evaluation import check_device
 from ..files import write_text
 from ..structure import SoftAtoms
-from ..tables import read_table, write_table
+from ..tables import join_tables, write_table
 from .energies import (
     Ordering,
     Relaxed,
@@ -135,26 +135,16 @@ def merge(config: CampaignConfig, tables: Sequence[Path], name: str) -> tuple[Ro
         The rows and the fingerprint of the potential.
 
     Raises:
-        SoftatomsError: If a table belongs to another configuration or potential, or compounds are
-            missing or double.
+        SoftatomsError: If a table belongs to another configuration, potential or program, or
+            compounds are missing or double.
     """
-    found: Rows = []
-    models = set()
-    for path in tables:
-        table = read_table(path, name)
-        if table.provenance.config_hash != config.section_digest("order"):
-            raise OrderError(f"{path}: belongs to another configuration; run its job again")
-        models.add(table.provenance.model_sha256)
-        found += table.rows()
-    if len(models) > 1:
-        raise OrderError(f"{tables[0].parent}: the jobs have used different potentials")
+    joined = join_tables(tables, name, config.section_digest("order"))
+    found = list(joined.rows.values())
     wanted = section_of(config).names()
-    key = "variant_id" if name == "order" else "compound"
-    keys = [row[key] for row in found]
-    if len(set(keys)) < len(keys) or {row["compound"] for row in found} != set(wanted):
-        raise OrderError(f"{tables[0].parent}: the jobs do not cover every compound exactly once")
+    if {row["compound"] for row in found} != set(wanted):
+        raise OrderError(f"{tables[0].parent}: the jobs do not cover every compound")
     found.sort(key=lambda row: wanted.index(row["compound"]))
-    return found, next(iter(models), "")
+    return found, joined.model_sha256
 
 
 def roc_rows(config: CampaignConfig, summaries: Sequence[Mapping[str, Any]]) -> Rows:

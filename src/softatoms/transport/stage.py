@@ -22,7 +22,7 @@ from ..errors import SoftatomsError
 from ..evaluation import check_device
 from ..physics.stage import build_crystal
 from ..structure import SoftAtoms
-from ..tables import read_table, write_table
+from ..tables import join_tables, write_table
 from .errors import TransportError
 from .measure import Options, measure
 from .rows import (
@@ -130,29 +130,19 @@ def merge(config: CampaignConfig, tables: Sequence[Path], name: str) -> tuple[Ro
     """Rows of the tables of all jobs, in the order of the configuration.
 
     Raises:
-        SoftatomsError: If a table belongs to another configuration or potential, or runs are
-            missing or double.
+        SoftatomsError: If a table belongs to another configuration, potential or program, or runs
+            are missing or double.
     """
-    found: Rows = []
-    models = set()
     wanted = section_of(config).runs()
-    seen: list[tuple[str, float]] = []
-    for path in tables:
-        table = read_table(path, name)
-        if table.provenance.config_hash != config.section_digest("transport"):
-            raise TransportError(f"{path}: belongs to another configuration; run its job again")
-        models.add(table.provenance.model_sha256)
-        rows = table.rows()
-        seen += sorted({(row["system"], row["temperature_k"]) for row in rows})
-        found += rows
-    if len(models) > 1:
-        raise TransportError(f"{tables[0].parent}: the jobs have used different potentials")
+    joined = join_tables(tables, name, config.section_digest("transport"))
+    found = list(joined.rows.values())
+    seen = {(row["system"], row["temperature_k"]) for row in found}
     # A run that failed has no curves.
-    complete = sorted(seen) == sorted(wanted) if name == "transport" else set(seen) <= set(wanted)
-    if not complete or len(set(seen)) < len(seen):
-        raise TransportError(f"{tables[0].parent}: the jobs do not cover every run exactly once")
+    complete = seen == set(wanted) if name == "transport" else seen <= set(wanted)
+    if not complete:
+        raise TransportError(f"{tables[0].parent}: the jobs do not cover every run")
     found.sort(key=lambda row: wanted.index((row["system"], row["temperature_k"])))
-    return found, next(iter(models), "")
+    return found, joined.model_sha256
 
 
 def build_system(system: TransportSystem) -> SoftAtoms:
