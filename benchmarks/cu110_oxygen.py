@@ -24,7 +24,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -149,10 +149,9 @@ def relaxed(
     slab: Slab, variants: Sequence[Added], *, fmax: float, dtype: str
 ) -> list[tuple[sa.SoftAtoms, float]]:
     """The slab with each set of added atoms at rest, and its energy in eV."""
-    start = slab.soft.to_ase()
     structures = []
     for added in variants:
-        atoms = start.copy()
+        atoms = slab.soft.to_ase()
         for name, position in added:
             atoms += Atoms(name, positions=[position])
         structures.append(sa.SoftAtoms.from_ase(atoms))
@@ -301,10 +300,16 @@ def evaluations_to_row(
 
 
 METHODS: dict[str, Method] = {
+    # Eight sites fill the layer. Rounds are short and given up early: filled with a whole layer of
+    # copper or empty they are hard to leave, and a new one costs no more than two exchanges.
     "gradient": GradientSearch(
         pool_sites=8,
-        fresh_steps=40,
+        fresh_steps=30,
+        fresh_cold=0.2,
         more_ghosts=4,
+        settle_steps=6,
+        exchange_steps=12,
+        patience=2,
     ),
     "random": RandomSearch(most=4),
     "basin_hopping": BasinHopping(step=1.0, temperature=0.3, patience=8, most=4),
@@ -313,7 +318,7 @@ METHODS: dict[str, Method] = {
 
 
 def search(
-    names: Sequence[str], *, seeds: int, budget: int, height: float, folder: Path | None
+    names: Sequence[str], *, seeds: range, budget: int, height: float, folder: Path | None
 ) -> dict[str, float]:
     """Evaluations per hit of each method; prints what part of the starts finds the added row."""
     problem, answer = problem_of(height)
@@ -321,7 +326,7 @@ def search(
     options = SearchOptions(
         max_evaluations=budget, stop_at=answer.omega + TOLERANCE, fmax=0.02, max_steps=80
     )
-    starts = [Start(seed, reservoir()) for seed in range(seeds)]
+    starts = [Start(seed, reservoir()) for seed in seeds]
     per_hit = {}
     for name in names:
         began = time.perf_counter()
@@ -341,9 +346,9 @@ def search(
         per_hit[name] = spent / len(found) if found else float("inf")
         lowest = min((one.best for one in results if one.found), key=lambda one: one.omega)
         print(
-            f"  {name:14s} found {len(found)} of {seeds} ({thick} on a whole layer), median to "
-            f"first hit {np.median(found) if found else float('nan'):.0f}, evaluations per hit "
-            f"{per_hit[name]:.0f}, sites per evaluation {sites:.1f}; "
+            f"  {name:14s} found {len(found)} of {len(seeds)} ({thick} on a whole layer), "
+            f"median to first hit {np.median(found) if found else float('nan'):.0f}, "
+            f"evaluations per hit {per_hit[name]:.0f}, sites per evaluation {sites:.1f}; "
             f"lowest Ω {lowest.omega:.4f} eV with {lowest.counts(problem)}; {seconds:.0f} s",
             flush=True,
         )
@@ -358,8 +363,8 @@ def search(
 def phases() -> None:
     """Windows of stability of explicit structures between the clean surface and the oxide."""
     known = references()
-    lines = []
-    cells: dict[int, list[tuple[str, object]]] = {
+    lines: list[Line] = []
+    cells: dict[int, list[tuple[str, Callable[[Slab], Added]]]] = {
         2: [
             ("p(2×1) added row", lambda s: added_row(s, [0])),
             ("p(1×1) added rows", lambda s: added_row(s, [0, 1])),
@@ -396,10 +401,11 @@ def main(arguments: Sequence[str]) -> None:
     )
     parser.add_argument("--figure", type=Path, help="file for the existence curves")
     parser.add_argument("--method", action="append", choices=list(METHODS))
-    parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--budget", type=int, default=300)
+    parser.add_argument("--seeds", type=int, default=16)
+    parser.add_argument("--first", type=int, default=100, help="first of the seeds")
+    parser.add_argument("--budget", type=int, default=400)
     parser.add_argument("--height", type=float, default=2.2, help="of the layer above the top in Å")
-    parser.add_argument("--checkpoints", type=Path, help="folder to go on from after a kill")
+    parser.add_argument("--checkpoints", type=Path, help="existing folder to go on from")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     parts = options.parts or ["curves", "order", "search", "phases"]
@@ -422,7 +428,7 @@ def main(arguments: Sequence[str]) -> None:
         chosen = options.method or list(METHODS)
         per_hit = search(
             chosen,
-            seeds=options.seeds,
+            seeds=range(options.first, options.first + options.seeds),
             budget=options.budget,
             height=options.height,
             folder=options.checkpoints,
