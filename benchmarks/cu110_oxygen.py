@@ -16,7 +16,7 @@ The p(2×1) added row (copper in every second hollow row of Cu(110), oxygen betw
 
 Prints figures; asserts that curves agree with their ends, that the order of structures is that of
 the thicker slab, and that the search needs fewer evaluations per hit than each control. Run it with
-OMP_NUM_THREADS=1; all parts take about half an hour on one core.
+OMP_NUM_THREADS=1.
 """
 
 from __future__ import annotations
