@@ -49,7 +49,24 @@ def weights_of(logits: Floats, counts: Floats) -> Floats:
         weights = _softmax(x, shift)
         if np.abs(weights.sum(axis=0) - counts)[held].max() < _EXACT * len(x):
             break
+        # Where few sites are empty one species after the other creeps: all at once do not.
+        shift = _joint_step(x, shift, counts, weights)
     return weights
+
+
+def _joint_step(x: Floats, shift: Floats, counts: Floats, weights: Floats) -> Floats:
+    """A step of Newton's method for all held numbers, if it comes nearer to them."""
+    moved = np.flatnonzero(np.isfinite(counts) & (counts > 0.0))
+    own = weights[:, moved]
+    excess = own.sum(axis=0) - counts[moved]
+    curvature = np.diag(own.sum(axis=0)) - own.T @ own
+    step, *_ = np.linalg.lstsq(curvature, excess, rcond=None)
+    trial = shift.copy()
+    trial[moved] -= step
+    if not np.isfinite(trial).all():
+        return shift
+    left = np.abs(_softmax(x, trial).sum(axis=0) - counts)[moved].max()
+    return trial if left < np.abs(excess).max() else shift
 
 
 def _softmax(x: Floats, shift: Floats) -> Floats:
