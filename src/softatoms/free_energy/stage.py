@@ -17,7 +17,7 @@ from ..evaluation import check_device
 from ..physics.crystals import Settings, conventional
 from ..physics.stage import build_crystal
 from ..structure import SoftAtoms
-from ..tables import merge_tables, read_table, write_table
+from ..tables import join_tables, merge_tables, write_table
 from .controls import controls
 from .equilibrium import EquilibrationProtocol
 from .errors import FreeEnergyError
@@ -328,15 +328,12 @@ def merge(
     merged: dict[str, Rows] = {}
     sha256 = ""
     for name, paths in tables.items():
-        held = [read_table(path, name) for path in paths]
-        sha256 = held[0].provenance.model_sha256
         if name == "free_energy":
-            expected = expected_ids(config)
-        else:
-            # How many runs a path took is not known before.
-            key = held[0].schema.key
-            expected = [row[key] for table in held for row in table.rows()]
-        merged[name] = merge_tables(paths, name, expected, digest)
+            merged[name] = merge_tables(paths, name, expected_ids(config), digest)
+            continue
+        # How many runs a path took is not known before.
+        joined = join_tables(paths, name, digest)
+        merged[name], sha256 = list(joined.rows.values()), joined.model_sha256
     return merged, sha256
 
 
